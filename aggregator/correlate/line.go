@@ -1,0 +1,135 @@
+package correlate
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/coldscope/coldscope/internal/faas"
+	"github.com/coldscope/coldscope/internal/schema"
+)
+
+func lineRow(l *faas.Line) schema.LogRow {
+	return schema.LogRow{
+		Tenant: l.Tenant, Namespace: l.Namespace, Function: l.Function, Version: l.Version, Instance: l.Instance, Host: l.Host,
+		Time: l.Time, Stream: string(l.Stream), Body: l.Body, Truncated: l.Truncated, FileID: l.FileID, Offset: l.Offset,
+	}
+}
+
+// explicitIDs gives the request IDs that a line carries: the sender's first.
+func explicitIDs(l *faas.Line) []string {
+	ids := idsIn(l.Body)
+	if l.RequestID != "" {
+		ids = append([]string{l.RequestID}, ids...)
+	}
+	return ids
+}
+
+// Bounds of what is taken for an ID.
+const (
+	minID  = 8
+	maxID  = 128
+	maxIDs = 4
+)
+
+// idsIn finds what follows "request id" in any usual spelling: a JSON or
+// logfmt key (request_id, requestId, aws_request_id, X-Scf-Request-Id) or plain
+// text ("RequestId: …").
+func idsIn(body string) []string {
+	var ids []string
+	for rest := body; len(ids) < maxIDs; {
+		at := strings.Index(rest, "equest")
+		if at < 0 {
+			break
+		}
+		rest = rest[at+len("equest"):]
+		if id := idAfter(rest); id != "" {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func idAfter(s string) string {
+	if s != "" && strings.IndexByte("_-. ", s[0]) >= 0 {
+		s = s[1:]
+	}
+	if len(s) < 2 || !strings.EqualFold(s[:2], "id") {
+		return ""
+	}
+	s = strings.TrimLeft(s[2:], `"' `)
+	if s == "" || s[0] != ':' && s[0] != '=' {
+		return ""
+	}
+	s = strings.TrimLeft(s[1:], `"' `)
+	end := 0
+	for end < len(s) && end <= maxID && isIDByte(s[end]) {
+		end++
+	}
+	if end < minID || end > maxID {
+		return ""
+	}
+	return strings.Clone(s[:end])
+}
+
+func isIDByte(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_'
+}
+
+// platformRow shows an event among the lines. Its identity is the event's, so
+// that one which arrives twice, by whatever way, is shown once.
+func platformRow(i *instance, e *faas.Event, revision uint64) schema.LogRow {
+	row := schema.LogRow{
+		Tenant: e.Tenant, Namespace: e.Namespace, Function: e.Function, Version: e.Version, Instance: e.Instance,
+		Host: e.Source, Time: e.Time, Stream: string(faas.Platform), Body: describe(e),
+		FileID: xxhash.Sum64String(e.Source + "\x00" + e.ID), Revision: revision,
+		RequestID: i.startedFor(), Attribution: string(faas.AttributionInit),
+	}
+	switch d := e.Data.(type) {
+	case faas.InvocationStarted:
+		row.RequestID, row.Attribution = d.RequestID, string(faas.AttributionExplicit)
+	case faas.InvocationEnded:
+		row.RequestID, row.Attribution = d.RequestID, string(faas.AttributionExplicit)
+	case faas.Stopped:
+		row.RequestID, row.Attribution = "", string(faas.AttributionNone)
+	}
+	return row
+}
+
+// describe says in a few words what happened.
+func describe(e *faas.Event) string {
+	switch d := e.Data.(type) {
+	case faas.Demanded:
+		return strings.TrimSpace(fmt.Sprintf("instance demanded (%s) %s", d.Initialization, d.Image))
+	case faas.PhaseDone:
+		text := fmt.Sprintf("%s took %s", d.Name, d.End.Sub(d.Start).Round(10*time.Microsecond))
+		if d.Error != "" {
+			text += ": failed: " + d.Error
+		}
+		return text
+	case faas.LayerPulled:
+		if d.Cache == "hit" {
+			return fmt.Sprintf("layer %.19s is on the host already", d.Digest)
+		}
+		return fmt.Sprintf("layer %.19s pulled, %d bytes", d.Digest, d.Bytes)
+	case faas.Ready:
+		return "instance ready"
+	case faas.Stopped:
+		text := "instance stopped: " + d.Reason
+		if d.ExitCode != nil {
+			text += fmt.Sprintf(", exit code %d", *d.ExitCode)
+		}
+		return text
+	case faas.InvocationStarted:
+		return "START RequestId: " + d.RequestID
+	case faas.InvocationEnded:
+		text := fmt.Sprintf("END RequestId: %s status: %s duration: %s", d.RequestID, d.Status, e.Time.Sub(d.StartedAt).Round(10*time.Microsecond))
+		if d.Error != "" {
+			text += " error: " + d.Error
+		}
+		return text
+	}
+	return string(e.Type())
+}

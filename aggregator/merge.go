@@ -1,0 +1,284 @@
+package aggregator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/coldscope/coldscope/aggregator/correlate"
+	"github.com/coldscope/coldscope/aggregator/insert"
+	"github.com/coldscope/coldscope/aggregator/recall"
+	"github.com/coldscope/coldscope/internal/clickhouse"
+	"github.com/coldscope/coldscope/internal/faas"
+)
+
+// batch is what is written together, and who waits for it.
+type batch struct {
+	insert.Batch
+	waiting []*submission
+}
+
+// merger is the state of Run's loop. One goroutine owns it.
+type merger struct {
+	*Aggregator
+	correlator  *correlate.Correlator
+	outstanding map[*submission]bool // taken in, not answered yet
+
+	gathering batch     // settled, not handed to the writer yet
+	lastWrite time.Time // when the writer got its last batch
+	writing   bool
+	toWriter  chan *batch
+	written   chan writeResult
+}
+
+type writeResult struct {
+	*batch
+	err error
+}
+
+// Run merges and writes until ctx ends, then stores what it has taken in, for
+// at most Config.Drain.
+func (a *Aggregator) Run(ctx context.Context) error {
+	m := &merger{
+		Aggregator:  a,
+		correlator:  correlate.New(a.cfg.Correlate),
+		outstanding: map[*submission]bool{},
+		toWriter:    make(chan *batch),
+		written:     make(chan writeResult),
+	}
+	writeCtx, stopWriting := context.WithCancel(context.WithoutCancel(ctx))
+	writerDone := make(chan struct{})
+	go func() {
+		defer close(writerDone)
+		m.write(writeCtx)
+	}()
+	defer func() {
+		stopWriting()
+		close(m.toWriter)
+		<-writerDone
+	}()
+
+	m.loop(ctx)
+	close(a.stopped)
+
+	drain, cancel := context.WithTimeoutCause(writeCtx, a.cfg.Drain, errStopping)
+	defer cancel()
+	m.drain(drain)
+	for s := range m.outstanding {
+		s.done <- errStopping
+	}
+	return nil
+}
+
+func (m *merger) loop(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		submissions := m.submissions
+		if m.gathering.Rows() >= m.cfg.BatchRows {
+			submissions = nil // full: the senders wait
+		}
+		var due <-chan time.Time
+		if wait, any := m.nextStep(); any {
+			timer.Reset(wait)
+			due = timer.C
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case s := <-submissions:
+			m.take(ctx, s)
+		case r := <-m.written:
+			m.answer(r)
+		case <-due:
+			m.correlator.Advance(time.Now())
+			m.gather()
+		}
+		m.hand(m.cfg.Commit)
+	}
+}
+
+// nextStep is when time alone makes something happen: a held line is due, or
+// a batch is old enough.
+func (m *merger) nextStep() (time.Duration, bool) {
+	const tick = 50 * time.Millisecond
+	switch {
+	case m.correlator.Held() > 0:
+		return tick, true
+	case m.gathering.pending() && !m.writing:
+		return max(m.cfg.Commit-time.Since(m.lastWrite), 0), true
+	}
+	return 0, false
+}
+
+func (b *batch) pending() bool { return b.Rows() > 0 || len(b.waiting) > 0 }
+
+// take merges one submission.
+func (m *merger) take(ctx context.Context, s *submission) {
+	m.outstanding[s] = true
+	if err := m.recall(ctx, s); err != nil {
+		m.finish(s, err)
+		return
+	}
+	now := time.Now()
+	// Events first: they are what the lines beside them wait for.
+	for i := range s.Events {
+		m.correlator.Event(&s.Events[i], now)
+		m.metrics.events.WithLabelValues(string(s.Events[i].Type())).Inc()
+	}
+	for i := range s.Lines {
+		m.correlator.Line(&s.Lines[i], s, now)
+	}
+	s.Lines, s.Events = nil, nil
+	m.gather()
+	m.settled(s)
+}
+
+// recall reads back what the store knows of the instances that the
+// correlator does not remember.
+func (m *merger) recall(ctx context.Context, s *submission) error {
+	missing := map[faas.Ref]bool{}
+	note := func(r faas.Ref) {
+		r.Version = ""
+		if !m.correlator.Known(correlate.KeyOf(r)) {
+			missing[r] = true
+		}
+	}
+	for i := range s.Events {
+		note(s.Events[i].Ref)
+	}
+	for i := range s.Lines {
+		note(s.Lines[i].Ref)
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	refs := make([]faas.Ref, 0, len(missing))
+	for r := range missing {
+		refs = append(refs, r)
+	}
+	found, err := m.read(ctx, refs)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	for _, r := range refs {
+		memory := found[r]
+		if memory == nil {
+			memory = &recall.Memory{}
+		}
+		m.correlator.Restore(correlate.KeyOf(r), memory.Start, memory.Invocations, memory.Lines, now)
+	}
+	return nil
+}
+
+func (m *merger) read(ctx context.Context, refs []faas.Ref) (map[faas.Ref]*recall.Memory, error) {
+	limits := recall.Limits{
+		Since: time.Now().Add(-m.cfg.Recall), Lines: m.cfg.Correlate.InstanceLines, Invocations: correlate.MaxInvocations,
+	}
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		found, err := recall.Read(ctx, m.conn, refs, limits)
+		if err == nil || ctx.Err() != nil || !clickhouse.Retryable(err) {
+			return found, err
+		}
+		m.logger.WarnContext(ctx, "the engine did not answer, trying again", "wait", wait, "error", err)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// gather moves what is settled into the batch that is being gathered.
+func (m *merger) gather() {
+	out := m.correlator.Take()
+	b := &m.gathering
+	b.Logs = append(b.Logs, out.Logs...)
+	b.Invocations = append(b.Invocations, out.Invocations...)
+	b.ColdStarts = append(b.ColdStarts, out.ColdStarts...)
+	b.Phases = append(b.Phases, out.Phases...)
+	b.Layers = append(b.Layers, out.Layers...)
+	m.metrics.observe(&out)
+	for _, t := range out.Released {
+		m.settled(t.(*submission)) // all our tickets are submissions
+	}
+}
+
+// settled counts down what a submission waits for. When nothing is left, the
+// batch that is being gathered holds the last of it.
+func (m *merger) settled(s *submission) {
+	if s.left--; s.left == 0 && m.outstanding[s] {
+		m.gathering.waiting = append(m.gathering.waiting, s)
+	}
+}
+
+// hand gives the gathered batch to the writer if that is idle and the last
+// write is at least interval ago or the batch is full.
+func (m *merger) hand(interval time.Duration) {
+	if m.writing || !m.gathering.pending() ||
+		time.Since(m.lastWrite) < interval && m.gathering.Rows() < m.cfg.BatchRows {
+		return
+	}
+	b := m.gathering
+	m.gathering = batch{}
+	m.writing, m.lastWrite = true, time.Now()
+	m.toWriter <- &b
+}
+
+func (m *merger) write(ctx context.Context) {
+	for b := range m.toWriter {
+		started := time.Now()
+		err := m.writer.Write(ctx, &b.Batch)
+		if err == nil {
+			m.metrics.wrote(&b.Batch, time.Since(started))
+		}
+		select {
+		case m.written <- writeResult{b, err}:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// answer tells who waited for a batch how it went. After a failure all that
+// the correlator believes to be stored is in doubt: it forgets everything, the
+// senders send again, and the store says what is there.
+func (m *merger) answer(r writeResult) {
+	m.writing = false
+	for _, s := range r.waiting {
+		m.finish(s, r.err)
+	}
+	if r.err == nil {
+		return
+	}
+	m.logger.Error("a batch could not be written; its senders will send it again", "rows", r.Rows(), "error", r.err)
+	m.correlator = correlate.New(m.cfg.Correlate)
+	m.gathering = batch{}
+	for s := range m.outstanding {
+		m.finish(s, fmt.Errorf("an earlier batch could not be written: %w", r.err))
+	}
+}
+
+func (m *merger) finish(s *submission, err error) {
+	if m.outstanding[s] {
+		delete(m.outstanding, s)
+		s.done <- err
+	}
+}
+
+// drain settles what is held and writes until nothing is left or ctx ends.
+func (m *merger) drain(ctx context.Context) {
+	m.correlator.Advance(time.Now().Add(m.cfg.Correlate.Hold))
+	m.gather()
+	for m.hand(0); m.writing; m.hand(0) {
+		select {
+		case r := <-m.written:
+			m.answer(r)
+		case <-ctx.Done():
+			m.logger.Warn("stopped before all was stored; the senders keep what is missing",
+				"rows", m.gathering.Rows(), "submissions", len(m.outstanding), "error", errors.Join(context.Cause(ctx)))
+			return
+		}
+	}
+}

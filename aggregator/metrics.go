@@ -1,0 +1,83 @@
+package aggregator
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/coldscope/coldscope/aggregator/correlate"
+	"github.com/coldscope/coldscope/aggregator/insert"
+)
+
+// coldStartBuckets reach from a warm host's fork to the pull of gigabytes, in
+// seconds. OpenTelemetry's own advice for FaaS ends at 10 s.
+var coldStartBuckets = []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 15, 30, 60, 120, 300}
+
+type metrics struct {
+	pushes        *prometheus.CounterVec
+	rejected      prometheus.Counter
+	events        *prometheus.CounterVec
+	lines         *prometheus.CounterVec
+	corrections   prometheus.Counter
+	rows          *prometheus.CounterVec
+	insertSeconds prometheus.Histogram
+	insertRetries prometheus.Counter
+	coldStarts    *prometheus.HistogramVec
+	phases        *prometheus.HistogramVec
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	f := promauto.With(reg)
+	counter := func(name, help string) prometheus.Counter {
+		return f.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return f.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	return &metrics{
+		pushes:      counters("coldscope_aggregator_push_requests_total", "Requests to the push and events endpoints by HTTP status code.", "endpoint", "code"),
+		rejected:    counter("coldscope_aggregator_rejected_entries_total", "Entries of pushes that can never be stored."),
+		events:      counters("coldscope_aggregator_events_total", "Events taken in by type.", "type"),
+		lines:       counters("coldscope_aggregator_lines_total", "Lines settled by attribution, corrections included.", "attribution"),
+		corrections: counter("coldscope_aggregator_corrections_total", "Lines written again because later facts gave them another request."),
+		rows:        counters("coldscope_aggregator_rows_total", "Rows written by table.", "table"),
+		insertSeconds: f.NewHistogram(prometheus.HistogramOpts{
+			Name: "coldscope_aggregator_insert_duration_seconds", Help: "Time to write one batch to all tables.",
+			Buckets: prometheus.ExponentialBuckets(.002, 2, 14),
+		}),
+		insertRetries: counter("coldscope_aggregator_insert_retries_total", "Inserts tried again because the engine was away or overloaded."),
+		coldStarts: f.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "coldscope_cold_start_duration_seconds", Help: "Starts of instances, from the demand to readiness.",
+			Buckets: coldStartBuckets,
+		}, []string{"namespace", "function", "initialization"}),
+		phases: f.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "coldscope_cold_start_phase_duration_seconds", Help: "Phases of the starts of instances.",
+			Buckets: coldStartBuckets,
+		}, []string{"namespace", "function", "phase"}),
+	}
+}
+
+func (m *metrics) observe(out *correlate.Output) {
+	for i := range out.Logs {
+		m.lines.WithLabelValues(out.Logs[i].Attribution).Inc()
+	}
+	m.corrections.Add(float64(out.Corrected))
+	for i := range out.Started {
+		s := &out.Started[i]
+		if s.Phase == "" {
+			m.coldStarts.WithLabelValues(s.Ref.Namespace, s.Ref.Function, string(s.Initialization)).Observe(s.Duration.Seconds())
+		} else {
+			m.phases.WithLabelValues(s.Ref.Namespace, s.Ref.Function, string(s.Phase)).Observe(s.Duration.Seconds())
+		}
+	}
+}
+
+func (m *metrics) wrote(b *insert.Batch, took time.Duration) {
+	m.insertSeconds.Observe(took.Seconds())
+	for table, rows := range map[string]int{
+		"logs": len(b.Logs), "invocations": len(b.Invocations), "cold_starts": len(b.ColdStarts), "phases": len(b.Phases), "layers": len(b.Layers),
+	} {
+		m.rows.WithLabelValues(table).Add(float64(rows))
+	}
+}

@@ -1,0 +1,137 @@
+// Package recall reads back from the store what was known of instances, so
+// that a restarted aggregator, or another one, goes on where the last one was.
+package recall
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	ch "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/ext"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/coldscope/coldscope/internal/faas"
+	"github.com/coldscope/coldscope/internal/schema"
+)
+
+var (
+	//go:embed sql/cold_starts.sql
+	coldStartsSQL string
+	//go:embed sql/invocations.sql
+	invocationsSQL string
+	//go:embed sql/logs.sql
+	logsSQL string
+)
+
+// Limits bounds what is read per instance: its newest lines since Since, and
+// its newest invocations.
+type Limits struct {
+	Since              time.Time
+	Lines, Invocations int
+}
+
+// Memory is what the store knows of one instance, in the order of time.
+type Memory struct {
+	Start       *schema.ColdStartRow // only what tells of the start's course
+	Invocations []schema.InvocationRow
+	Lines       []schema.LogRow
+}
+
+// Read reads the memory of all instances in one go. Those that the store does
+// not know are missing in the answer. Refs are compared without their version.
+func Read(ctx context.Context, conn driver.Conn, refs []faas.Ref, limits Limits) (map[faas.Ref]*Memory, error) {
+	wanted, err := ext.NewTable("wanted",
+		ext.Column("tenant", "String"), ext.Column("namespace", "String"), ext.Column("function", "String"), ext.Column("instance", "String"))
+	if err != nil {
+		return nil, fmt.Errorf("recall instances: %w", err)
+	}
+	for _, r := range refs {
+		if err := wanted.Append(r.Tenant, r.Namespace, r.Function, r.Instance); err != nil {
+			return nil, fmt.Errorf("recall instances: %w", err)
+		}
+	}
+	r := reader{conn: conn, wanted: wanted, limits: limits, found: map[faas.Ref]*Memory{}}
+	for _, read := range []func(context.Context) error{r.coldStarts, r.invocations, r.lines} {
+		if err := read(ctx); err != nil {
+			return nil, fmt.Errorf("recall %d instances: %w", len(refs), err)
+		}
+	}
+	for _, m := range r.found { // the newest came first
+		slices.Reverse(m.Invocations)
+		slices.Reverse(m.Lines)
+	}
+	return r.found, nil
+}
+
+type reader struct {
+	conn   driver.Conn
+	wanted *ext.Table
+	limits Limits
+	found  map[faas.Ref]*Memory
+}
+
+func (r *reader) of(ref faas.Ref) *Memory {
+	m := r.found[ref]
+	if m == nil {
+		m = &Memory{}
+		r.found[ref] = m
+	}
+	return m
+}
+
+// query calls scan for each row of sql.
+func (r *reader) query(ctx context.Context, sql string, limit int, scan func(driver.Rows) error) error {
+	ctx = ch.Context(ctx, ch.WithExternalTable(r.wanted), ch.WithParameters(ch.Parameters{
+		"limit": strconv.Itoa(limit),
+		"since": r.limits.Since.UTC().Format("2006-01-02 15:04:05.000000000"),
+	}))
+	rows, err := r.conn.Query(ctx, sql)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func (r *reader) coldStarts(ctx context.Context) error {
+	return r.query(ctx, coldStartsSQL, 0, func(rows driver.Rows) error {
+		var ref faas.Ref
+		var s schema.ColdStartRow
+		err := rows.Scan(&ref.Tenant, &ref.Namespace, &ref.Function, &ref.Instance,
+			&s.Initialization, &s.RequestID, &s.DemandedAt, &s.ReadyAt, &s.StoppedAt)
+		r.of(ref).Start = &s
+		return err
+	})
+}
+
+func (r *reader) invocations(ctx context.Context) error {
+	return r.query(ctx, invocationsSQL, r.limits.Invocations, func(rows driver.Rows) error {
+		var ref faas.Ref
+		var v schema.InvocationRow
+		err := rows.Scan(&ref.Tenant, &ref.Namespace, &ref.Function, &ref.Instance,
+			&v.RequestID, &v.QueuedAt, &v.StartedAt, &v.EndedAt)
+		m := r.of(ref)
+		m.Invocations = append(m.Invocations, v)
+		return err
+	})
+}
+
+func (r *reader) lines(ctx context.Context) error {
+	return r.query(ctx, logsSQL, r.limits.Lines, func(rows driver.Rows) error {
+		var l schema.LogRow
+		err := rows.Scan(&l.Tenant, &l.Namespace, &l.Function, &l.Version, &l.Instance, &l.Host, &l.Time, &l.Stream,
+			&l.RequestID, &l.Attribution, &l.Candidates, &l.Body, &l.Truncated, &l.FileID, &l.Offset, &l.Revision)
+		m := r.of(faas.Ref{Tenant: l.Tenant, Namespace: l.Namespace, Function: l.Function, Instance: l.Instance})
+		m.Lines = append(m.Lines, l)
+		return err
+	})
+}

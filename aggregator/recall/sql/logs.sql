@@ -1,0 +1,9 @@
+SELECT tenant, namespace, function, version, instance, host, ts, toString(stream) AS stream, request_id, toString(attribution) AS attribution,
+       candidates, body, truncated, file_id, offset, revision
+FROM logs FINAL
+WHERE (tenant, namespace, function) IN (SELECT tenant, namespace, function FROM wanted)
+  AND ts >= {since:DateTime64(9, 'UTC')}
+  AND (tenant, namespace, function, instance) IN (SELECT tenant, namespace, function, instance FROM wanted)
+  AND logs.stream != 'platform'
+ORDER BY ts DESC
+LIMIT {limit:UInt32} BY tenant, namespace, function, instance

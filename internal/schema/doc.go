@@ -1,0 +1,3 @@
+// Package schema is the store's shape: numbered SQL migrations, and the rows
+// of each table with the columns they fill.
+package schema

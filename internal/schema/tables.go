@@ -1,0 +1,213 @@
+package schema
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// Table declares how rows of type T become a block of one of the store's
+// tables. The table itself is made by the migrations; a test holds the two
+// against each other.
+type Table[T any] struct {
+	Name    string
+	columns []column[T]
+}
+
+type column[T any] struct {
+	name   string
+	append func(driver.BatchColumn, []T) error
+}
+
+func col[T, V any](name string, get func(*T) V) column[T] {
+	return column[T]{name, func(c driver.BatchColumn, rows []T) error {
+		values := make([]V, len(rows))
+		for i := range rows {
+			values[i] = get(&rows[i])
+		}
+		return c.Append(values)
+	}}
+}
+
+// Columns lists the columns in the order in which Append fills them.
+func (t *Table[T]) Columns() []string {
+	names := make([]string, len(t.columns))
+	for i, c := range t.columns {
+		names[i] = c.name
+	}
+	return names
+}
+
+// Append adds rows to batch column by column. The batch must be prepared for Columns.
+func (t *Table[T]) Append(batch driver.Batch, rows []T) error {
+	for i, c := range t.columns {
+		if err := c.append(batch.Column(i), rows); err != nil {
+			return fmt.Errorf("fill column %s.%s: %w", t.Name, c.name, err)
+		}
+	}
+	return nil
+}
+
+// LogRow is a row of logs: one line.
+type LogRow struct {
+	Tenant, Namespace, Function, Version, Instance, Host string
+	Time                                                 time.Time
+	Stream, RequestID, Attribution                       string
+	Candidates                                           []string
+	Body                                                 string
+	Truncated, FileID, Offset                            uint64
+	Revision                                             uint64 // the highest one of a line's rows counts
+}
+
+// Logs is the table of lines.
+var Logs = Table[LogRow]{"logs", []column[LogRow]{
+	col("tenant", func(r *LogRow) string { return r.Tenant }),
+	col("namespace", func(r *LogRow) string { return r.Namespace }),
+	col("function", func(r *LogRow) string { return r.Function }),
+	col("version", func(r *LogRow) string { return r.Version }),
+	col("instance", func(r *LogRow) string { return r.Instance }),
+	col("host", func(r *LogRow) string { return r.Host }),
+	col("ts", func(r *LogRow) time.Time { return r.Time }),
+	col("stream", func(r *LogRow) string { return r.Stream }),
+	col("request_id", func(r *LogRow) string { return r.RequestID }),
+	col("attribution", func(r *LogRow) string { return r.Attribution }),
+	col("candidates", func(r *LogRow) []string { return r.Candidates }),
+	col("body", func(r *LogRow) string { return r.Body }),
+	col("truncated", func(r *LogRow) uint64 { return r.Truncated }),
+	col("file_id", func(r *LogRow) uint64 { return r.FileID }),
+	col("offset", func(r *LogRow) uint64 { return r.Offset }),
+	col("revision", func(r *LogRow) uint64 { return r.Revision }),
+}}
+
+// InvocationRow is what is known of one attempt of one request; nil is "not known".
+type InvocationRow struct {
+	Tenant, Namespace, Function       string
+	StartedAt                         time.Time
+	RequestID, Instance               string
+	Version, Trigger                  *string
+	QueuedAt, EndedAt                 *time.Time
+	Status                            *string
+	HTTPStatus                        *uint16
+	Error                             *string
+	DurationNS, MemoryPeak, CPUTimeNS *int64
+	BytesIn, BytesOut                 *int64
+	Cold                              *bool
+	ColdWaitNS                        *int64 // how long the request waited for the instance's start
+}
+
+// Invocations is the table of invocations.
+var Invocations = Table[InvocationRow]{"invocations", []column[InvocationRow]{
+	col("tenant", func(r *InvocationRow) string { return r.Tenant }),
+	col("namespace", func(r *InvocationRow) string { return r.Namespace }),
+	col("function", func(r *InvocationRow) string { return r.Function }),
+	col("started_at", func(r *InvocationRow) time.Time { return r.StartedAt }),
+	col("request_id", func(r *InvocationRow) string { return r.RequestID }),
+	col("instance", func(r *InvocationRow) string { return r.Instance }),
+	col("version", func(r *InvocationRow) *string { return r.Version }),
+	col("trigger", func(r *InvocationRow) *string { return r.Trigger }),
+	col("queued_at", func(r *InvocationRow) *time.Time { return r.QueuedAt }),
+	col("ended_at", func(r *InvocationRow) *time.Time { return r.EndedAt }),
+	col("status", func(r *InvocationRow) *string { return r.Status }),
+	col("http_status", func(r *InvocationRow) *uint16 { return r.HTTPStatus }),
+	col("error", func(r *InvocationRow) *string { return r.Error }),
+	col("duration_ns", func(r *InvocationRow) *int64 { return r.DurationNS }),
+	col("memory_peak", func(r *InvocationRow) *int64 { return r.MemoryPeak }),
+	col("cpu_time_ns", func(r *InvocationRow) *int64 { return r.CPUTimeNS }),
+	col("bytes_in", func(r *InvocationRow) *int64 { return r.BytesIn }),
+	col("bytes_out", func(r *InvocationRow) *int64 { return r.BytesOut }),
+	col("cold", func(r *InvocationRow) *bool { return r.Cold }),
+	col("cold_wait_ns", func(r *InvocationRow) *int64 { return r.ColdWaitNS }),
+}}
+
+// ColdStartRow is what is known of one instance; nil is "not known".
+type ColdStartRow struct {
+	Tenant, Namespace, Function, Instance    string
+	Version, Host, Initialization, RequestID *string
+	DemandedAt, ReadyAt, StoppedAt           *time.Time
+	StopReason                               *string
+	ExitCode                                 *int32
+	OOM                                      *bool
+	MemoryPeak                               *int64
+	Image, Digest                            *string
+	ImageBytes                               *int64
+	Registry, Region                         *string
+	MemoryLimit                              *int64
+}
+
+// ColdStarts is the table of instances and their starts.
+var ColdStarts = Table[ColdStartRow]{"cold_starts", []column[ColdStartRow]{
+	col("tenant", func(r *ColdStartRow) string { return r.Tenant }),
+	col("namespace", func(r *ColdStartRow) string { return r.Namespace }),
+	col("function", func(r *ColdStartRow) string { return r.Function }),
+	col("instance", func(r *ColdStartRow) string { return r.Instance }),
+	col("version", func(r *ColdStartRow) *string { return r.Version }),
+	col("host", func(r *ColdStartRow) *string { return r.Host }),
+	col("initialization", func(r *ColdStartRow) *string { return r.Initialization }),
+	col("request_id", func(r *ColdStartRow) *string { return r.RequestID }),
+	col("demanded_at", func(r *ColdStartRow) *time.Time { return r.DemandedAt }),
+	col("ready_at", func(r *ColdStartRow) *time.Time { return r.ReadyAt }),
+	col("stopped_at", func(r *ColdStartRow) *time.Time { return r.StoppedAt }),
+	col("stop_reason", func(r *ColdStartRow) *string { return r.StopReason }),
+	col("exit_code", func(r *ColdStartRow) *int32 { return r.ExitCode }),
+	col("oom", func(r *ColdStartRow) *bool { return r.OOM }),
+	col("memory_peak", func(r *ColdStartRow) *int64 { return r.MemoryPeak }),
+	col("image", func(r *ColdStartRow) *string { return r.Image }),
+	col("digest", func(r *ColdStartRow) *string { return r.Digest }),
+	col("image_bytes", func(r *ColdStartRow) *int64 { return r.ImageBytes }),
+	col("registry", func(r *ColdStartRow) *string { return r.Registry }),
+	col("region", func(r *ColdStartRow) *string { return r.Region }),
+	col("memory_limit", func(r *ColdStartRow) *int64 { return r.MemoryLimit }),
+}}
+
+// PhaseRow is one interval of a start.
+type PhaseRow struct {
+	Tenant, Namespace, Function, Instance string
+	Phase                                 string
+	Start, End                            time.Time
+	Version, Error                        string
+	Attributes                            map[string]string
+	Revision                              uint64
+}
+
+// Phases is the table of the starts' intervals.
+var Phases = Table[PhaseRow]{"phases", []column[PhaseRow]{
+	col("tenant", func(r *PhaseRow) string { return r.Tenant }),
+	col("namespace", func(r *PhaseRow) string { return r.Namespace }),
+	col("function", func(r *PhaseRow) string { return r.Function }),
+	col("instance", func(r *PhaseRow) string { return r.Instance }),
+	col("phase", func(r *PhaseRow) string { return r.Phase }),
+	col("start", func(r *PhaseRow) time.Time { return r.Start }),
+	col("end", func(r *PhaseRow) time.Time { return r.End }),
+	col("version", func(r *PhaseRow) string { return r.Version }),
+	col("error", func(r *PhaseRow) string { return r.Error }),
+	col("attributes", func(r *PhaseRow) map[string]string { return r.Attributes }),
+	col("revision", func(r *PhaseRow) uint64 { return r.Revision }),
+}}
+
+// LayerRow is one layer that a start needed.
+type LayerRow struct {
+	Tenant, Namespace, Function, Instance string
+	Digest                                string
+	Bytes                                 int64
+	Cache                                 string
+	DownloadStart, DownloadEnd            *time.Time
+	UnpackStart, UnpackEnd                *time.Time
+	Revision                              uint64
+}
+
+// Layers is the table of layers.
+var Layers = Table[LayerRow]{"layers", []column[LayerRow]{
+	col("tenant", func(r *LayerRow) string { return r.Tenant }),
+	col("namespace", func(r *LayerRow) string { return r.Namespace }),
+	col("function", func(r *LayerRow) string { return r.Function }),
+	col("instance", func(r *LayerRow) string { return r.Instance }),
+	col("digest", func(r *LayerRow) string { return r.Digest }),
+	col("bytes", func(r *LayerRow) int64 { return r.Bytes }),
+	col("cache", func(r *LayerRow) string { return r.Cache }),
+	col("download_start", func(r *LayerRow) *time.Time { return r.DownloadStart }),
+	col("download_end", func(r *LayerRow) *time.Time { return r.DownloadEnd }),
+	col("unpack_start", func(r *LayerRow) *time.Time { return r.UnpackStart }),
+	col("unpack_end", func(r *LayerRow) *time.Time { return r.UnpackEnd }),
+	col("revision", func(r *LayerRow) uint64 { return r.Revision }),
+}}

@@ -1,0 +1,179 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"time"
+
+	"github.com/coldscope/coldscope/internal/faas"
+)
+
+// The media types of events: CloudEvents 1.0 in structured and in batched
+// mode, and one structured event a line.
+const (
+	MediaEvent      = "application/cloudevents+json"
+	MediaEventBatch = "application/cloudevents-batch+json"
+	MediaNDJSON     = "application/x-ndjson"
+)
+
+// envelope is the CloudEvents 1.0 JSON format
+// (github.com/cloudevents/spec, cloudevents/formats/json-format.md).
+type envelope struct {
+	SpecVersion     string          `json:"specversion"`
+	ID              string          `json:"id"`
+	Source          string          `json:"source"`
+	Type            faas.EventType  `json:"type"`
+	Time            time.Time       `json:"time"`
+	DataContentType string          `json:"datacontenttype,omitempty"`
+	Data            json.RawMessage `json:"data"`
+}
+
+// payload is an event's data as it travels: whose it is beside what it says.
+type payload[T faas.Data] struct {
+	faas.Ref
+	Fact T
+}
+
+func (p payload[T]) MarshalJSON() ([]byte, error) {
+	ref, err := json.Marshal(p.Ref)
+	if err != nil {
+		return nil, err
+	}
+	fact, err := json.Marshal(p.Fact)
+	if err != nil {
+		return nil, err
+	}
+	if len(ref) == 2 {
+		return fact, nil
+	}
+	if len(fact) == 2 {
+		return ref, nil
+	}
+	return append(append(ref[:len(ref)-1], ','), fact[1:]...), nil
+}
+
+// EncodeEvent gives e in CloudEvents' structured JSON, on one line.
+func EncodeEvent(e *faas.Event) ([]byte, error) {
+	var data any
+	switch d := e.Data.(type) {
+	case faas.Demanded:
+		data = payload[faas.Demanded]{e.Ref, d}
+	case faas.PhaseDone:
+		data = payload[faas.PhaseDone]{e.Ref, d}
+	case faas.LayerPulled:
+		data = payload[faas.LayerPulled]{e.Ref, d}
+	case faas.Ready:
+		data = payload[faas.Ready]{e.Ref, d}
+	case faas.Stopped:
+		data = payload[faas.Stopped]{e.Ref, d}
+	case faas.InvocationStarted:
+		data = payload[faas.InvocationStarted]{e.Ref, d}
+	case faas.InvocationEnded:
+		data = payload[faas.InvocationEnded]{e.Ref, d}
+	default:
+		return nil, fmt.Errorf("encode event %s: no data", e.ID)
+	}
+	raw, err := json.Marshal(data)
+	if err != nil {
+		return nil, fmt.Errorf("encode event %s: %w", e.ID, err)
+	}
+	return json.Marshal(envelope{
+		SpecVersion: "1.0", ID: e.ID, Source: e.Source, Type: e.Type(), Time: e.Time.UTC(),
+		DataContentType: "application/json", Data: raw,
+	})
+}
+
+// DecodeEvent reads one event in CloudEvents' structured JSON and validates
+// it. An event without a tenant gets tenant.
+func DecodeEvent(b []byte, tenant string) (faas.Event, error) {
+	var env envelope
+	if err := json.Unmarshal(b, &env); err != nil {
+		return faas.Event{}, fmt.Errorf("not a CloudEvents JSON object: %w", err)
+	}
+	if env.SpecVersion != "1.0" {
+		return faas.Event{}, fmt.Errorf("specversion is %q, not \"1.0\"", env.SpecVersion)
+	}
+	e := faas.Event{ID: env.ID, Source: env.Source, Time: env.Time}
+	if len(env.Data) == 0 {
+		return faas.Event{}, errors.New("data is missing")
+	}
+	if err := json.Unmarshal(env.Data, &e.Ref); err != nil {
+		return faas.Event{}, fmt.Errorf("data of %s: %w", env.Type, err)
+	}
+	if e.Tenant == "" {
+		e.Tenant = tenant
+	}
+	var err error
+	switch env.Type {
+	case faas.TypeDemanded:
+		e.Data, err = decodeData[faas.Demanded](env.Data)
+	case faas.TypePhase:
+		e.Data, err = decodeData[faas.PhaseDone](env.Data)
+	case faas.TypeLayerPulled:
+		e.Data, err = decodeData[faas.LayerPulled](env.Data)
+	case faas.TypeReady:
+		e.Data, err = decodeData[faas.Ready](env.Data)
+	case faas.TypeStopped:
+		e.Data, err = decodeData[faas.Stopped](env.Data)
+	case faas.TypeInvocationStarted:
+		e.Data, err = decodeData[faas.InvocationStarted](env.Data)
+	case faas.TypeInvocationEnded:
+		e.Data, err = decodeData[faas.InvocationEnded](env.Data)
+	default:
+		return faas.Event{}, fmt.Errorf("unknown event type %q", env.Type)
+	}
+	if err != nil {
+		return faas.Event{}, fmt.Errorf("data of %s: %w", env.Type, err)
+	}
+	if err := e.Validate(); err != nil {
+		return faas.Event{}, fmt.Errorf("%s: %w", env.Type, err)
+	}
+	return e, nil
+}
+
+func decodeData[T faas.Data](b []byte) (faas.Data, error) {
+	var d T
+	err := json.Unmarshal(b, &d)
+	return d, err
+}
+
+// ErrMediaType is wrapped by DecodeEvents for a content type that is not one of events.
+var ErrMediaType = errors.New("unsupported media type")
+
+// DecodeEvents reads the body of an events request. It takes all events or
+// none: the error names the first bad one by its index in the body.
+func DecodeEvents(body []byte, contentType, tenant string) ([]faas.Event, error) {
+	media, _, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		media = contentType
+	}
+	var raw []json.RawMessage
+	switch media {
+	case MediaEvent:
+		raw = []json.RawMessage{body}
+	case MediaEventBatch:
+		if err := json.Unmarshal(body, &raw); err != nil {
+			return nil, fmt.Errorf("not a JSON array of events: %w", err)
+		}
+	case MediaNDJSON:
+		for line := range bytes.Lines(body) {
+			if line = bytes.TrimSpace(line); len(line) > 0 {
+				raw = append(raw, line)
+			}
+		}
+	default:
+		return nil, fmt.Errorf("%w %q: send %s, %s or %s", ErrMediaType, contentType, MediaEvent, MediaEventBatch, MediaNDJSON)
+	}
+	events := make([]faas.Event, 0, len(raw))
+	for i, b := range raw {
+		e, err := DecodeEvent(b, tenant)
+		if err != nil {
+			return nil, fmt.Errorf("event %d of %d: %w", i+1, len(raw), err)
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}

@@ -1,0 +1,82 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/coldscope/coldscope/internal/faas"
+)
+
+// ErrBusy is what an accept function wraps when the sender has to come back later.
+var ErrBusy = errors.New("busy")
+
+// EventsHandler serves POST /v1/events. accept makes the events durable before
+// it returns; its error is answered 503, so that the sender tries again.
+func EventsHandler(accept func(context.Context, []faas.Event) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, ok := ReadBody(w, r, MaxEventsBytes)
+		if !ok {
+			return
+		}
+		events, err := DecodeEvents(body, r.Header.Get("Content-Type"), Tenant(r))
+		if err != nil {
+			Refuse(w, err)
+			return
+		}
+		if err := accept(r.Context(), events); err != nil {
+			ComeBack(w, err)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})
+}
+
+// Tenant is the request's tenant: its X-Scope-OrgID header, else the default.
+func Tenant(r *http.Request) string {
+	if t := r.Header.Get(HeaderTenant); t != "" {
+		return t
+	}
+	return faas.DefaultTenant
+}
+
+// ReadBody reads at most limit bytes. If it cannot, it has answered and
+// returns false.
+func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, bool) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		Refuse(w, fmt.Errorf("%w: at most %d bytes, send smaller batches", ErrTooLarge, limit))
+		return nil, false
+	case err != nil:
+		http.Error(w, "read body: "+err.Error(), http.StatusBadRequest)
+		return nil, false
+	}
+	return body, true
+}
+
+// Refuse answers a request that can never succeed: 413, 415 or 400, with err's text.
+func Refuse(w http.ResponseWriter, err error) {
+	code := http.StatusBadRequest
+	switch {
+	case errors.Is(err, ErrTooLarge):
+		code = http.StatusRequestEntityTooLarge
+	case errors.Is(err, ErrMediaType):
+		code = http.StatusUnsupportedMediaType
+	}
+	http.Error(w, err.Error(), code)
+}
+
+// ComeBack answers a request that may succeed later: 429 for ErrBusy, else
+// 503, with Retry-After.
+func ComeBack(w http.ResponseWriter, err error) {
+	code := http.StatusServiceUnavailable
+	if errors.Is(err, ErrBusy) {
+		code = http.StatusTooManyRequests
+	}
+	w.Header().Set("Retry-After", "1")
+	http.Error(w, err.Error(), code)
+}
