@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -35,7 +36,7 @@ func serialSchedule(t *rapid.T) []fact {
 	now, offset := 0, uint64(0)
 	event := func(d faas.Data) {
 		facts = append(facts, fact{event: &faas.Event{
-			ID: fmt.Sprint(len(facts)), Source: "test", Time: at(now), Ref: testRef, Data: d,
+			ID: strconv.Itoa(len(facts)), Source: "test", Time: at(now), Ref: testRef, Data: d,
 		}})
 	}
 	step := func() { now += rapid.IntRange(1, 50).Draw(t, "step") }

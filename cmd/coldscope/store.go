@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/spf13/cobra"
+
+	"github.com/coldscope/coldscope/cmd/internal/process"
+	"github.com/coldscope/coldscope/internal/clickhouse/embedded"
+	"github.com/coldscope/coldscope/internal/schema"
+)
+
+// openStore gives a connection to a migrated store: the server that dsn names,
+// else an embedded engine of this process's own.
+func openStore(ctx context.Context, p *process.Process, dataDir, dsn string) (driver.Conn, error) {
+	if dsn == "" {
+		engine, err := embedded.Start(ctx, embedded.Options{DataDir: filepath.Join(dataDir, "clickhouse"), Logger: p.Logger})
+		if err != nil {
+			return nil, err
+		}
+		p.OnStop("engine", engine.Close)
+		p.Run(ctx, "engine's watch", func(ctx context.Context) error {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-engine.Done():
+				return engine.Err()
+			}
+		})
+		dsn = engine.DSN()
+	}
+	conn, err := schema.Prepare(ctx, dsn)
+	if err != nil {
+		return nil, err
+	}
+	p.OnStop("store", func(context.Context) error { return conn.Close() })
+	return conn, nil
+}
+
+func migrateCommand() *cobra.Command {
+	var f serviceFlags
+	cmd := &cobra.Command{
+		Use:   "migrate",
+		Short: "Bring the store to this binary's schema, and end",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.load(cmd); err != nil {
+				return err
+			}
+			return process.Once(cmd.Context(), &f.Flags, "migrate", version, cmd.ErrOrStderr(), func(ctx context.Context, p *process.Process) error {
+				if _, err := openStore(ctx, p, f.DataDir, f.clickhouse); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "the store is at schema version %d\n", schema.Version())
+				return err
+			})
+		},
+	}
+	f.add(cmd.Flags())
+	return cmd
+}
+
+func engineCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "engine", Short: "Manage the embedded ClickHouse engine (libchdb)"}
+	cmd.AddCommand(&cobra.Command{
+		Use:   "install",
+		Short: "Install the pinned engine into the user's cache; does nothing if it is there",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := embedded.Install(cmd.Context(), cmd.ErrOrStderr())
+			return err
+		},
+	})
+	return cmd
+}

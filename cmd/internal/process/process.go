@@ -1,0 +1,155 @@
+// Package process is what every long-running command is made of: its common
+// flags, its telemetry, one HTTP port, and components that start in order and
+// stop in the reverse one.
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/coldscope/coldscope/internal/lifecycle"
+	"github.com/coldscope/coldscope/internal/telemetry"
+)
+
+// DefaultListen is where the one HTTP port is by default: on this machine only.
+const DefaultListen = "127.0.0.1:9480"
+
+// stopDeadline is what each component gets to stop in.
+const stopDeadline = 15 * time.Second
+
+// Flags are common to all long-running commands.
+type Flags struct {
+	Config, DataDir, Listen string
+	Verbose                 bool
+}
+
+// Add declares the flags.
+func (f *Flags) Add(set *pflag.FlagSet) {
+	set.StringVar(&f.Config, "config", "", "YAML configuration `FILE`; flags win over it")
+	set.StringVar(&f.DataDir, "data-dir", defaultDataDir(), "`DIR` for everything that has to survive a restart")
+	set.StringVar(&f.Listen, "listen", DefaultListen, "`HOST:PORT` of the HTTP port; port 0 picks a free one")
+	set.BoolVarP(&f.Verbose, "verbose", "v", false, "log debug messages")
+}
+
+func defaultDataDir() string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/coldscope"
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
+		return filepath.Join(dir, "coldscope")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "coldscope-data"
+	}
+	return filepath.Join(home, ".local", "state", "coldscope")
+}
+
+// Process is one running command.
+type Process struct {
+	*telemetry.Telemetry
+	*lifecycle.Group
+	Mux *http.ServeMux
+	// URL is the HTTP port's, once Serve has returned.
+	URL string
+
+	stdout io.Writer
+	ready  atomic.Bool
+}
+
+// Main runs a command: build starts the components in their order, then the
+// process works until SIGINT, SIGTERM or a component's failure, and stops. A
+// second signal kills it at once.
+func Main(ctx context.Context, f *Flags, service, version string, stdout, stderr io.Writer, build func(context.Context, *Process) error) error {
+	return run(ctx, f, service, version, stdout, stderr, func(ctx context.Context, p *Process) error {
+		if err := build(ctx, p); err != nil {
+			return err
+		}
+		return p.Wait(ctx)
+	})
+}
+
+// Once runs a command that ends by itself: when work returns, what it started stops.
+func Once(ctx context.Context, f *Flags, service, version string, stderr io.Writer, work func(context.Context, *Process) error) error {
+	return run(ctx, f, service, version, io.Discard, stderr, work)
+}
+
+func run(ctx context.Context, f *Flags, service, version string, stdout, stderr io.Writer, work func(context.Context, *Process) error) error {
+	ctx, restore := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer restore()
+	if err := os.MkdirAll(f.DataDir, 0o750); err != nil {
+		return fmt.Errorf("make the data directory: %w (choose another one with --data-dir)", err)
+	}
+	tel, err := telemetry.New(ctx, service, version, stderr, f.Verbose)
+	if err != nil {
+		return err
+	}
+	p := &Process{Telemetry: tel, Group: lifecycle.New(tel.Logger, stopDeadline), Mux: http.NewServeMux(), stdout: stdout}
+	p.OnStop("telemetry", tel.Close)
+	own := tel.Handler()
+	p.Mux.Handle("GET /metrics", own)
+	p.Mux.Handle("GET /-/healthy", own)
+	p.Mux.HandleFunc("GET /ready", p.serveReady)
+
+	err = work(ctx, p)
+	if ctx.Err() != nil {
+		err = nil // asked to stop, also while still starting
+	}
+	restore() // from here on a signal kills
+	p.ready.Store(false)
+	return errors.Join(err, p.Stop(ctx))
+}
+
+// Serve opens the HTTP port with all that Mux has.
+func (p *Process) Serve(ctx context.Context, listen string) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
+	if err != nil {
+		return fmt.Errorf("open the HTTP port: %w (choose another one with --listen)", err)
+	}
+	server := &http.Server{
+		Handler:           p.Mux,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	p.OnStop("http", func(ctx context.Context) error {
+		err := server.Shutdown(ctx)
+		if err != nil {
+			err = errors.Join(err, server.Close())
+		}
+		if serveErr := <-served; !errors.Is(serveErr, http.ErrServerClosed) {
+			err = errors.Join(err, serveErr)
+		}
+		return err
+	})
+	p.URL = "http://" + listener.Addr().String()
+	return nil
+}
+
+// Ready makes /ready say so, and prints the line that scripts wait for.
+func (p *Process) Ready() {
+	p.ready.Store(true)
+	fmt.Fprintln(p.stdout, "ready", p.URL)
+}
+
+func (p *Process) serveReady(w http.ResponseWriter, _ *http.Request) {
+	if !p.ready.Load() {
+		http.Error(w, "starting or stopping", http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = io.WriteString(w, "ready\n")
+}
