@@ -11,13 +11,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/coldscope/coldscope/internal/clickhouse/embedded"
+	instance "github.com/coldscope/coldscope/internal/functionhost/process"
 )
 
 // version is set by the linker.
 var version = "dev"
 
 func main() {
+	// The engine and the demo's instances are this binary, run again.
 	embedded.RunChildIfAsked()
+	instance.RunChildIfAsked()
 	cmd := root(os.Stdout, os.Stderr)
 	if err := cmd.ExecuteContext(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "coldscope:", err)

@@ -5,56 +5,88 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/coldscope/coldscope/aggregator"
+	"github.com/coldscope/coldscope/cmd/internal/collectorcmd"
 	"github.com/coldscope/coldscope/cmd/internal/process"
 	"github.com/coldscope/coldscope/dashboards/console"
 	"github.com/coldscope/coldscope/internal/wire"
 	"github.com/coldscope/coldscope/query"
 )
 
-// service makes the command of a service that uses the store.
-func service(use, short string, build func(context.Context, *process.Process, driver.Conn) error) *cobra.Command {
-	var f serviceFlags
-	cmd := &cobra.Command{
-		Use:   use,
-		Short: short,
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := f.load(cmd); err != nil {
+func addStoreFlags(set *pflag.FlagSet, f *process.Flags) {
+	f.Add(set)
+	set.String("clickhouse", "", "`DSN` of a ClickHouse server (clickhouse://user:password@host:9000/db) instead of the embedded engine")
+}
+
+func setup(cmd *cobra.Command, c *process.Config, f *process.Flags) process.Setup {
+	return process.Setup{
+		Service: cmd.Name(), Version: version, DataDir: c.DataDir, Verbose: f.Verbose,
+		Stdout: cmd.OutOrStdout(), Stderr: cmd.ErrOrStderr(),
+	}
+}
+
+// service makes the command of a service over a store; build starts it.
+func service(cmd *cobra.Command, build func(context.Context, *process.Process, *process.Config, driver.Conn) error) *cobra.Command {
+	var f process.Flags
+	addStoreFlags(cmd.Flags(), &f)
+	cmd.Args = cobra.NoArgs
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := f.Load(cmd.Flags())
+		if err != nil {
+			return err
+		}
+		return process.Main(cmd.Context(), setup(cmd, &c, &f), func(ctx context.Context, p *process.Process) error {
+			conn, err := openStore(ctx, p, &c)
+			if err != nil {
 				return err
 			}
-			return process.Main(cmd.Context(), &f.Flags, use, version, cmd.OutOrStdout(), cmd.ErrOrStderr(), func(ctx context.Context, p *process.Process) error {
-				conn, err := openStore(ctx, p, f.DataDir, f.clickhouse)
-				if err != nil {
-					return err
-				}
-				if err := build(ctx, p, conn); err != nil {
-					return err
-				}
-				if err := p.Serve(ctx, f.Listen); err != nil {
-					return err
-				}
-				p.Ready()
-				return nil
-			})
-		},
+			if err := build(ctx, p, &c, conn); err != nil {
+				return err
+			}
+			if err := p.Serve(ctx, c.Listen); err != nil {
+				return err
+			}
+			p.Ready()
+			return nil
+		})
 	}
-	f.add(cmd.Flags())
 	return cmd
 }
 
 func aggregatorCommand() *cobra.Command {
-	return service("aggregator", "Run the aggregator alone: takes lines and events in, merges them, writes them",
-		func(ctx context.Context, p *process.Process, conn driver.Conn) error {
-			startAggregator(ctx, p, conn)
-			return nil
-		})
+	return service(&cobra.Command{
+		Use:   "aggregator",
+		Short: "Run the aggregator alone: takes lines and events in, merges them, writes them",
+	}, func(ctx context.Context, p *process.Process, _ *process.Config, conn driver.Conn) error {
+		startAggregator(ctx, p, conn)
+		return nil
+	})
 }
 
 func queryCommand() *cobra.Command {
-	return service("query", "Run the query service alone: the API and the console", startQuery)
+	return service(&cobra.Command{Use: "query", Short: "Run the query service alone: the API and the console"},
+		func(_ context.Context, p *process.Process, _ *process.Config, conn driver.Conn) error {
+			return startQuery(p, conn)
+		})
 }
+
+func serveCommand() *cobra.Command {
+	return service(&cobra.Command{
+		Use:   "serve",
+		Short: "Run everything in one process: engine, aggregator, query service, console and this host's collector",
+	}, func(ctx context.Context, p *process.Process, c *process.Config, conn driver.Conn) error {
+		if err := startQuery(p, conn); err != nil {
+			return err
+		}
+		a := startAggregator(ctx, p, conn)
+		_, err := collectorcmd.Start(ctx, p, c, a)
+		return err
+	})
+}
+
+func collectorCommand() *cobra.Command { return collectorcmd.New("collector", version) }
 
 func startAggregator(ctx context.Context, p *process.Process, conn driver.Conn) *aggregator.Aggregator {
 	a := aggregator.New(aggregator.DefaultConfig(), conn, p.Logger, p.Registry, p.Tracing)
@@ -65,7 +97,7 @@ func startAggregator(ctx context.Context, p *process.Process, conn driver.Conn) 
 	return a
 }
 
-func startQuery(_ context.Context, p *process.Process, conn driver.Conn) error {
+func startQuery(p *process.Process, conn driver.Conn) error {
 	q, err := query.New(query.DefaultConfig(), conn, p.Logger, p.Registry)
 	if err != nil {
 		return err

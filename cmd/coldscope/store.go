@@ -13,11 +13,12 @@ import (
 	"github.com/coldscope/coldscope/internal/schema"
 )
 
-// openStore gives a connection to a migrated store: the server that dsn names,
+// openStore gives a connection to a migrated store: the server that the configuration names,
 // else an embedded engine of this process's own.
-func openStore(ctx context.Context, p *process.Process, dataDir, dsn string) (driver.Conn, error) {
+func openStore(ctx context.Context, p *process.Process, c *process.Config) (driver.Conn, error) {
+	dsn := c.ClickHouse
 	if dsn == "" {
-		engine, err := embedded.Start(ctx, embedded.Options{DataDir: filepath.Join(dataDir, "clickhouse"), Logger: p.Logger})
+		engine, err := embedded.Start(ctx, embedded.Options{DataDir: filepath.Join(c.DataDir, "clickhouse"), Logger: p.Logger})
 		if err != nil {
 			return nil, err
 		}
@@ -41,17 +42,18 @@ func openStore(ctx context.Context, p *process.Process, dataDir, dsn string) (dr
 }
 
 func migrateCommand() *cobra.Command {
-	var f serviceFlags
+	var f process.Flags
 	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Bring the store to this binary's schema, and end",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := f.load(cmd); err != nil {
+			c, err := f.Load(cmd.Flags())
+			if err != nil {
 				return err
 			}
-			return process.Once(cmd.Context(), &f.Flags, "migrate", version, cmd.ErrOrStderr(), func(ctx context.Context, p *process.Process) error {
-				if _, err := openStore(ctx, p, f.DataDir, f.clickhouse); err != nil {
+			return process.Once(cmd.Context(), setup(cmd, &c, &f), func(ctx context.Context, p *process.Process) error {
+				if _, err := openStore(ctx, p, &c); err != nil {
 					return err
 				}
 				_, err := fmt.Fprintf(cmd.OutOrStdout(), "the store is at schema version %d\n", schema.Version())
@@ -59,7 +61,7 @@ func migrateCommand() *cobra.Command {
 			})
 		},
 	}
-	f.add(cmd.Flags())
+	addStoreFlags(cmd.Flags(), &f)
 	return cmd
 }
 

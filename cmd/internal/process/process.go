@@ -31,15 +31,15 @@ const stopDeadline = 15 * time.Second
 
 // Flags are common to all long-running commands.
 type Flags struct {
-	Config, DataDir, Listen string
-	Verbose                 bool
+	Config  string
+	Verbose bool
 }
 
 // Add declares the flags.
 func (f *Flags) Add(set *pflag.FlagSet) {
 	set.StringVar(&f.Config, "config", "", "YAML configuration `FILE`; flags win over it")
-	set.StringVar(&f.DataDir, "data-dir", defaultDataDir(), "`DIR` for everything that has to survive a restart")
-	set.StringVar(&f.Listen, "listen", DefaultListen, "`HOST:PORT` of the HTTP port; port 0 picks a free one")
+	set.String("data-dir", defaultDataDir(), "`DIR` for everything that has to survive a restart")
+	set.String("listen", DefaultListen, "`HOST:PORT` of the HTTP port; port 0 picks a free one")
 	set.BoolVarP(&f.Verbose, "verbose", "v", false, "log debug messages")
 }
 
@@ -69,11 +69,19 @@ type Process struct {
 	ready  atomic.Bool
 }
 
+// Setup is what a command's process is made from.
+type Setup struct {
+	Service, Version string
+	DataDir          string // made if missing
+	Verbose          bool
+	Stdout, Stderr   io.Writer // for the ready line, and for logs
+}
+
 // Main runs a command: build starts the components in their order, then the
 // process works until SIGINT, SIGTERM or a component's failure, and stops. A
 // second signal kills it at once.
-func Main(ctx context.Context, f *Flags, service, version string, stdout, stderr io.Writer, build func(context.Context, *Process) error) error {
-	return run(ctx, f, service, version, stdout, stderr, func(ctx context.Context, p *Process) error {
+func Main(ctx context.Context, s Setup, build func(context.Context, *Process) error) error {
+	return run(ctx, s, func(ctx context.Context, p *Process) error {
 		if err := build(ctx, p); err != nil {
 			return err
 		}
@@ -82,21 +90,22 @@ func Main(ctx context.Context, f *Flags, service, version string, stdout, stderr
 }
 
 // Once runs a command that ends by itself: when work returns, what it started stops.
-func Once(ctx context.Context, f *Flags, service, version string, stderr io.Writer, work func(context.Context, *Process) error) error {
-	return run(ctx, f, service, version, io.Discard, stderr, work)
+func Once(ctx context.Context, s Setup, work func(context.Context, *Process) error) error {
+	s.Stdout = io.Discard
+	return run(ctx, s, work)
 }
 
-func run(ctx context.Context, f *Flags, service, version string, stdout, stderr io.Writer, work func(context.Context, *Process) error) error {
+func run(ctx context.Context, s Setup, work func(context.Context, *Process) error) error {
 	ctx, restore := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer restore()
-	if err := os.MkdirAll(f.DataDir, 0o750); err != nil {
+	if err := os.MkdirAll(s.DataDir, 0o750); err != nil {
 		return fmt.Errorf("make the data directory: %w (choose another one with --data-dir)", err)
 	}
-	tel, err := telemetry.New(ctx, service, version, stderr, f.Verbose)
+	tel, err := telemetry.New(ctx, s.Service, s.Version, s.Stderr, s.Verbose)
 	if err != nil {
 		return err
 	}
-	p := &Process{Telemetry: tel, Group: lifecycle.New(tel.Logger, stopDeadline), Mux: http.NewServeMux(), stdout: stdout}
+	p := &Process{Telemetry: tel, Group: lifecycle.New(tel.Logger, stopDeadline), Mux: http.NewServeMux(), stdout: s.Stdout}
 	p.OnStop("telemetry", tel.Close)
 	own := tel.Handler()
 	p.Mux.Handle("GET /metrics", own)

@@ -1,0 +1,36 @@
+package process
+
+import (
+	"github.com/spf13/pflag"
+
+	"github.com/coldscope/coldscope/collector"
+	"github.com/coldscope/coldscope/internal/conf"
+)
+
+// Config is the configuration file, the same for all commands. What a command
+// does not use it ignores; a key that nobody knows is refused.
+type Config struct {
+	DataDir    string           `yaml:"data_dir"`   // for everything that has to survive a restart
+	Listen     string           `yaml:"listen"`     // HOST:PORT of the HTTP port
+	ClickHouse string           `yaml:"clickhouse"` // DSN of a server; empty: the embedded engine
+	Target     string           `yaml:"target"`     // URL of the aggregator, for a collector alone
+	Collector  collector.Config `yaml:"collector"`
+}
+
+// Load reads the configuration file and lays the flags over it: a flag on the
+// command line wins, then the file, then the flag's default.
+func (f *Flags) Load(set *pflag.FlagSet) (Config, error) {
+	var c Config
+	if err := conf.Load(f.Config, &c); err != nil {
+		return Config{}, err
+	}
+	for name, value := range map[string]*string{
+		"data-dir": &c.DataDir, "listen": &c.Listen, "clickhouse": &c.ClickHouse, "target": &c.Target,
+		"socket": &c.Collector.Socket, "collector-socket": &c.Collector.Socket,
+	} {
+		if flag := set.Lookup(name); flag != nil && (flag.Changed || *value == "") {
+			*value = flag.Value.String()
+		}
+	}
+	return c, nil
+}

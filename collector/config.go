@@ -1,0 +1,139 @@
+package collector
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Config is the collector's section of the configuration. The zero value works
+// on a host with Docker or Kubernetes.
+type Config struct {
+	// DataDir is the collector's own directory: checkpoint, journal, dead
+	// letters. Default /var/lib/coldscope/collector.
+	DataDir string `yaml:"data_dir"`
+	// Socket is the Unix socket that takes events. Default DataDir/events.sock.
+	Socket string `yaml:"socket"`
+	// Host names this host in all that is shipped. Default: its host name.
+	Host string `yaml:"host"`
+	// CRI are directories in kubelet's layout
+	// (<namespace>_<pod>_<uid>/<container>/<n>.log). Default /var/log/pods; an
+	// empty list means none.
+	CRI []string `yaml:"cri"`
+	// Docker are directories of Docker's containers. Default
+	// /var/lib/docker/containers; an empty list means none.
+	Docker []string `yaml:"docker"`
+	// Unlabelled takes Docker containers without a dev.coldscope.function label
+	// too; the function is the container's name then.
+	Unlabelled bool `yaml:"unlabelled"`
+	// Tenant owns what does not say whose it is. Default "default".
+	Tenant string `yaml:"tenant"`
+	// ScanInterval is the time between two looks at the directories. Default
+	// 250 ms; it grows where a look takes long.
+	ScanInterval time.Duration `yaml:"scan_interval"`
+	// PartialTimeout is how long a file is quiet before a line without its end
+	// is taken as it is. Default 5 s.
+	PartialTimeout time.Duration `yaml:"partial_timeout"`
+	// LineBytes is the longest body of a line; what is behind it is cut and
+	// counted. Default 1 MiB.
+	LineBytes int `yaml:"line_bytes"`
+	// BatchBytes and BatchAge say when a batch is sent. Default 1 MiB, 200 ms.
+	BatchBytes int64         `yaml:"batch_bytes"`
+	BatchAge   time.Duration `yaml:"batch_age"`
+	// InFlight is how many batches of one tenant are on their way. Default 4.
+	InFlight int `yaml:"in_flight"`
+	// MaxUnacknowledged bounds the bytes in memory that the sink has not
+	// acknowledged; at the bound reading waits. Default 32 MiB, of which one
+	// tenant alone gets half.
+	MaxUnacknowledged int64 `yaml:"max_unacknowledged"`
+	// JournalBytes bounds the journal on disk; at the bound events are answered
+	// 429. Default 1 GiB.
+	JournalBytes int64 `yaml:"journal_bytes"`
+	// DeadLetterBytes bounds the dead-letter file and its predecessor, each.
+	// Default 64 MiB.
+	DeadLetterBytes int64 `yaml:"dead_letter_bytes"`
+	// StopTimeout is how long a stop waits for acknowledgements. What is not
+	// acknowledged then is read again after the start. Default 5 s.
+	StopTimeout time.Duration `yaml:"stop_timeout"`
+}
+
+func orElse[T comparable](v *T, otherwise T) {
+	var zero T
+	if *v == zero {
+		*v = otherwise
+	}
+}
+
+// WithDefaults gives the settings that are used where c has none.
+func (c Config) WithDefaults() Config {
+	orElse(&c.DataDir, "/var/lib/coldscope/collector")
+	orElse(&c.Socket, filepath.Join(c.DataDir, "events.sock"))
+	if c.Host == "" {
+		c.Host, _ = os.Hostname() // Validate speaks up if there is none
+	}
+	if c.CRI == nil {
+		c.CRI = []string{"/var/log/pods"}
+	}
+	if c.Docker == nil {
+		c.Docker = []string{"/var/lib/docker/containers"}
+	}
+	orElse(&c.Tenant, "default")
+	orElse(&c.ScanInterval, 250*time.Millisecond)
+	orElse(&c.PartialTimeout, 5*time.Second)
+	orElse(&c.LineBytes, 1<<20)
+	orElse(&c.BatchBytes, 1<<20)
+	orElse(&c.BatchAge, 200*time.Millisecond)
+	orElse(&c.InFlight, 4)
+	orElse(&c.MaxUnacknowledged, 32<<20)
+	orElse(&c.JournalBytes, 1<<30)
+	orElse(&c.DeadLetterBytes, 64<<20)
+	orElse(&c.StopTimeout, 5*time.Second)
+	return c
+}
+
+// Validate tells all that is wrong with c, nil if nothing is.
+func (c Config) Validate() error {
+	c = c.WithDefaults()
+	var errs []error
+	bad := func(key, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("collector.%s: %s", key, fmt.Sprintf(format, args...)))
+	}
+	if c.Host == "" {
+		bad("host", "this host has no name, set one")
+	}
+	for key, roots := range map[string][]string{"cri": c.CRI, "docker": c.Docker} {
+		for _, root := range roots {
+			if !filepath.IsAbs(root) {
+				bad(key, "%q is not an absolute path", root)
+			}
+		}
+	}
+	for key, d := range map[string]time.Duration{
+		"scan_interval": c.ScanInterval, "partial_timeout": c.PartialTimeout,
+		"batch_age": c.BatchAge, "stop_timeout": c.StopTimeout,
+	} {
+		if d < time.Millisecond {
+			bad(key, "%s is too short, at least 1ms", d)
+		}
+	}
+	const maxLine, maxBatch = 8 << 20, 16 << 20 // a push of a batch and a line has to stay under wire's limits
+	if c.LineBytes < 1024 || c.LineBytes > maxLine {
+		bad("line_bytes", "%d is not between 1024 and %d", c.LineBytes, maxLine)
+	}
+	if c.BatchBytes < 1024 || c.BatchBytes > maxBatch {
+		bad("batch_bytes", "%d is not between 1024 and %d", c.BatchBytes, maxBatch)
+	}
+	if c.InFlight < 1 || c.InFlight > 64 {
+		bad("in_flight", "%d is not between 1 and 64", c.InFlight)
+	}
+	for key, n := range map[string]int64{
+		"max_unacknowledged": c.MaxUnacknowledged, "journal_bytes": c.JournalBytes, "dead_letter_bytes": c.DeadLetterBytes,
+	} {
+		if n < 1<<20 {
+			bad(key, "%d is less than 1 MiB", n)
+		}
+	}
+	return errors.Join(errs...)
+}

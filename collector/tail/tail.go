@@ -1,0 +1,347 @@
+// Package tail reads one generation of one log file: who it is, where its
+// records begin and end, and what of it is new. It knows nothing of formats
+// beyond this: a record is what ends with a newline.
+//
+// A file's ID is computed from the file itself (FileID), so that it can be
+// found again under any name after a restart. Reading keeps no bytes between
+// two calls: what is not a whole record yet is read again when there is more.
+package tail
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// ErrTruncated says that the file is not the one any more that was read so
+// far: it has become shorter, or it begins differently. Restart makes it a new one.
+var ErrTruncated = errors.New("file was truncated")
+
+const (
+	// headBytes is how much of the first record goes into the ID: all of it, or
+	// of a longer one its two ends. Docker's records have their time at the end.
+	headBytes = 1024
+	// keepEnd is how much of the end of a record over the limit is kept, where
+	// Docker's records have stream and time.
+	keepEnd = 1024
+	// scanBytes is the step in which the end of such a record is looked for.
+	scanBytes = 64 << 10
+)
+
+// FileID names a generation of a log file for ever: a hash of its owner (the
+// container's or instance's ID) and its first record with its newline.
+func FileID(owner string, first []byte) uint64 {
+	d := xxhash.New()
+	_, _ = d.WriteString(owner)
+	_, _ = d.Write([]byte{0})
+	if len(first) > headBytes {
+		_, _ = d.Write(first[:headBytes/2])
+		first = first[len(first)-headBytes/2:]
+	}
+	_, _ = d.Write(first)
+	return d.Sum64()
+}
+
+// Record is one record without its newline. Data is valid until the next call.
+type Record struct {
+	Data   []byte
+	Offset int64 // of its first byte
+	End    int64 // behind its newline
+	// Cut is how many bytes are missing before Data[CutAt], because the record
+	// was over the limit. Where nothing is, both are 0.
+	Cut   int64
+	CutAt int
+	Torn  bool // the file ended before the newline
+}
+
+// Buffer is memory for reading. One goroutine uses it at a time, for any number
+// of files after each other.
+type Buffer struct{ b []byte }
+
+// NewBuffer makes a Buffer of size bytes. It grows as records need it.
+func NewBuffer(size int) *Buffer { return &Buffer{make([]byte, size)} }
+
+// Len is the memory that the buffer has taken.
+func (b *Buffer) Len() int { return len(b.b) }
+
+// File is an open file that is being read. It is not safe for concurrent use.
+type File struct {
+	f     *os.File
+	owner string
+	limit int // bytes of a record
+
+	id      uint64
+	headLen int64 // of the first record with its newline; 0: not known yet
+	pos     int64 // of the next record
+	scanned int64 // there is no newline in [pos, scanned)
+	state   State
+}
+
+// State is what Stat saw of a file.
+type State struct {
+	Size     int64
+	Modified time.Time
+	Deleted  bool // no directory has it any more
+}
+
+// New reads from f, which it takes over. Records over limit bytes are cut.
+func New(f *os.File, owner string, limit int) *File {
+	return &File{f: f, owner: owner, limit: max(limit, 4*keepEnd)}
+}
+
+// Close ends reading.
+func (t *File) Close() error { return t.f.Close() }
+
+// ID is the file's ID; false as long as its first record is not complete.
+func (t *File) ID() (uint64, bool) { return t.id, t.headLen > 0 }
+
+// Pos is the offset of the next record.
+func (t *File) Pos() int64 { return t.pos }
+
+// Stat looks at the file. The error wraps ErrTruncated if it is shorter than
+// what was read.
+func (t *File) Stat() (State, error) {
+	info, err := t.f.Stat()
+	if err != nil {
+		return t.state, fmt.Errorf("stat: %w", err)
+	}
+	grown := info.Size() != t.state.Size
+	t.state = State{Size: info.Size(), Modified: info.ModTime()}
+	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
+		t.state.Deleted = sys.Nlink == 0
+	}
+	if t.state.Size < t.pos {
+		return t.state, fmt.Errorf("stat: %d bytes, %d were read: %w", t.state.Size, t.pos, ErrTruncated)
+	}
+	if grown && t.headLen > 0 {
+		if err := t.verify(); err != nil {
+			return t.state, err
+		}
+	}
+	return t.state, nil
+}
+
+// verify notices that a truncated file has grown again past where we were.
+func (t *File) verify() error {
+	var b [headBytes]byte
+	head := b[:min(t.headLen, headBytes)]
+	var err error
+	if t.headLen <= headBytes {
+		_, err = t.f.ReadAt(head, 0)
+	} else {
+		_, err = t.f.ReadAt(head[:headBytes/2], 0)
+		if err == nil {
+			_, err = t.f.ReadAt(head[headBytes/2:], t.headLen-headBytes/2)
+		}
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("verify: %w", err)
+	}
+	if err != nil || FileID(t.owner, head) != t.id {
+		return fmt.Errorf("verify: the first record has changed: %w", ErrTruncated)
+	}
+	return nil
+}
+
+// Identify computes the ID once the first record is complete.
+func (t *File) Identify(buf *Buffer) (uint64, bool, error) {
+	if t.headLen > 0 {
+		return t.id, true, nil
+	}
+	var found bool
+	err := t.next(buf, 0, func(r Record) error {
+		first := append(r.Data, '\n') // the newline's byte is in the buffer
+		t.id = FileID(t.owner, first)
+		t.headLen = r.End
+		found = true
+		return errStop
+	})
+	if err != nil && !errors.Is(err, errStop) {
+		return 0, false, err
+	}
+	return t.id, found, nil
+}
+
+// Resume goes to offset, up to which the file was acknowledged. It refuses what
+// cannot be the end of a record of this file; reading then begins at 0.
+func (t *File) Resume(offset int64) error {
+	if offset == 0 {
+		return nil
+	}
+	var last [1]byte
+	if _, err := t.f.ReadAt(last[:], offset-1); err != nil {
+		return fmt.Errorf("resume at %d: %w", offset, err)
+	}
+	if last[0] != '\n' {
+		return fmt.Errorf("resume at %d: not the end of a record", offset)
+	}
+	t.pos, t.scanned = offset, offset
+	return nil
+}
+
+// Restart makes a truncated file a new generation: no ID, nothing read.
+func (t *File) Restart() {
+	t.id, t.headLen, t.pos, t.scanned, t.state = 0, 0, 0, 0, State{}
+}
+
+var errStop = errors.New("stop")
+
+// Records calls yield for every whole record from the current position on, and
+// returns when there is none left or yield fails. A record that yield refused
+// is the next one again.
+func (t *File) Records(buf *Buffer, yield func(Record) error) error {
+	return t.next(buf, t.pos, func(r Record) error {
+		if err := yield(r); err != nil {
+			return err
+		}
+		t.pos, t.scanned = r.End, r.End
+		return nil
+	})
+}
+
+// next frames records from pos on.
+func (t *File) next(buf *Buffer, pos int64, yield func(Record) error) error {
+	// Where a long record was searched before, look at what is new first.
+	if pos == t.pos && t.scanned-pos >= int64(len(buf.b)) {
+		if found, err := t.newline(t.scanned); found < 0 || err != nil {
+			return err
+		}
+	}
+	have := 0 // bytes in the buffer, which begin at pos and hold no newline
+	for {
+		n, err := t.f.ReadAt(buf.b[have:], pos+int64(have))
+		if err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("read: %w", err)
+		}
+		atEnd := err != nil
+		rest, searched := buf.b[:have+n], have
+		for {
+			i := bytes.IndexByte(rest[searched:], '\n')
+			if i < 0 {
+				break
+			}
+			i += searched
+			r := Record{Data: rest[:i], Offset: pos, End: pos + int64(i) + 1}
+			t.trim(&r)
+			if err := yield(r); err != nil {
+				return err
+			}
+			pos, rest, searched = r.End, rest[i+1:], 0
+		}
+		have = copy(buf.b, rest)
+		switch {
+		case atEnd:
+			if pos >= t.pos {
+				t.scanned = pos + int64(have)
+			}
+			return nil
+		case have < len(buf.b):
+		case len(buf.b) <= t.limit:
+			buf.grow(t.limit)
+		default:
+			r, err := t.long(buf, pos)
+			if err != nil || r.End == 0 {
+				return err
+			}
+			if err := yield(r); err != nil {
+				return err
+			}
+			pos, have = r.End, 0
+		}
+	}
+}
+
+// grow makes room for a longer record, at most for one of limit bytes and its newline.
+func (b *Buffer) grow(limit int) {
+	bigger := make([]byte, min(max(2*len(b.b), 4096), limit+1))
+	copy(bigger, b.b)
+	b.b = bigger
+}
+
+// trim cuts r to the limit.
+func (t *File) trim(r *Record) {
+	if len(r.Data) <= t.limit {
+		return
+	}
+	r.CutAt = t.limit - keepEnd
+	r.Cut = int64(len(r.Data) - t.limit)
+	copy(r.Data[r.CutAt:], r.Data[len(r.Data)-keepEnd:])
+	r.Data = r.Data[:t.limit]
+}
+
+// long gives the record at pos, which does not fit the buffer: its two ends.
+// End is 0 if its newline is not there yet.
+func (t *File) long(buf *Buffer, pos int64) (Record, error) {
+	nl, err := t.newline(max(t.scanned, pos+int64(len(buf.b))))
+	if err != nil || nl < 0 {
+		return Record{}, err
+	}
+	return t.ends(buf, pos, nl)
+}
+
+// ends gives the record in [pos, end), which is over the limit, by its two ends.
+func (t *File) ends(buf *Buffer, pos, end int64) (Record, error) {
+	if len(buf.b) <= t.limit {
+		buf.b = make([]byte, t.limit+1)
+	}
+	r := Record{Offset: pos, End: end + 1, CutAt: t.limit - keepEnd, Cut: end - pos - int64(t.limit)}
+	if _, err := t.f.ReadAt(buf.b[:r.CutAt], pos); err != nil {
+		return Record{}, fmt.Errorf("read: %w", err)
+	}
+	if _, err := t.f.ReadAt(buf.b[r.CutAt:t.limit], end-keepEnd); err != nil {
+		return Record{}, fmt.Errorf("read: %w", err)
+	}
+	r.Data = buf.b[:t.limit]
+	return r, nil
+}
+
+// newline gives the offset of the first newline from offset on; -1 if there is
+// none yet, which it remembers.
+func (t *File) newline(offset int64) (int64, error) {
+	b := make([]byte, scanBytes)
+	for {
+		n, err := t.f.ReadAt(b, offset)
+		if i := bytes.IndexByte(b[:n], '\n'); i >= 0 {
+			return offset + int64(i), nil
+		}
+		offset += int64(n)
+		if errors.Is(err, io.EOF) {
+			t.scanned = offset
+			return -1, nil
+		}
+		if err != nil {
+			return -1, fmt.Errorf("read: %w", err)
+		}
+	}
+}
+
+// Rest gives what follows the last whole record, if the file will not grow any
+// more; false if there is nothing.
+func (t *File) Rest(buf *Buffer) (Record, bool, error) {
+	size := t.state.Size
+	if size <= t.pos {
+		return Record{}, false, nil
+	}
+	if size-t.pos > int64(t.limit) {
+		r, err := t.ends(buf, t.pos, size)
+		r.End, r.Torn = size, true
+		return r, err == nil, err
+	}
+	for len(buf.b) < int(size-t.pos) {
+		buf.grow(t.limit)
+	}
+	n, err := t.f.ReadAt(buf.b[:size-t.pos], t.pos)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return Record{}, false, fmt.Errorf("read: %w", err)
+	}
+	return Record{Data: buf.b[:n], Offset: t.pos, End: t.pos + int64(n), Torn: true}, n > 0, nil
+}
+
+// Skip goes to offset, behind what Rest gave.
+func (t *File) Skip(offset int64) { t.pos, t.scanned = offset, offset }

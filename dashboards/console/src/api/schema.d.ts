@@ -1,0 +1,701 @@
+// Generated from query/api/openapi.json by "npm run types". Do not edit.
+
+export interface paths {
+    "/api/v1/coldstarts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Cold starts
+         * @description How long cold starts took, as a whole and by phase, and what they waited for.
+         */
+        get: operations["get-cold-starts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/functions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Functions
+         * @description What each function did in a time range.
+         */
+        get: operations["list-functions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Requests
+         * @description Requests, newest first. Pass next_cursor as cursor to read on; what arrives meanwhile does not shift the pages.
+         */
+        get: operations["list-requests"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/requests/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Request
+         * @description One request: its newest attempt, the start that it waited for, and its lines.
+         */
+        get: operations["get-request"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+}
+export type webhooks = Record<string, never>;
+export interface components {
+    schemas: {
+        Advice: {
+            /** @description The facts of this start that it rests on */
+            evidence: string;
+            /** @enum {string} */
+            kind: "image-size" | "registry-bandwidth" | "layer-cache" | "init" | "provisioned";
+            /**
+             * Format: double
+             * @description What it would have saved of this start, at most
+             */
+            saves_ms: number;
+            title: string;
+        };
+        ColdStart: {
+            /** @description What the start waited for, from demanded_at to ready_at without gaps */
+            critical_path: components["schemas"]["Segment"][];
+            /** Format: date-time */
+            demanded_at?: string;
+            digest?: string;
+            function: string;
+            host?: string;
+            image?: string;
+            /**
+             * Format: int64
+             * @description Compressed, as the registry holds it
+             */
+            image_bytes?: number;
+            /** @enum {string} */
+            initialization?: "on-demand" | "provisioned";
+            instance: string;
+            layers: components["schemas"]["Layer"][];
+            /**
+             * Format: int64
+             * @description Bytes
+             */
+            memory_limit?: number;
+            namespace: string;
+            /**
+             * Format: double
+             * @description Part of total_ms that no phase explains
+             */
+            other_ms: number;
+            /** @description In order of their start; critical_ms and other_ms add up to total_ms */
+            phases: components["schemas"]["Phase"][];
+            /**
+             * Format: date-time
+             * @description Absent while it starts, or if the start failed
+             */
+            ready_at?: string;
+            region?: string;
+            registry?: string;
+            /** @description The request that demanded the instance */
+            request_id?: string;
+            stop_reason?: string;
+            /** Format: date-time */
+            stopped_at?: string;
+            /**
+             * Format: double
+             * @description From demanded_at to ready_at; of an unfinished start up to the last thing known
+             */
+            total_ms: number;
+            version: string;
+        };
+        ColdStartStats: {
+            /**
+             * Format: int64
+             * @description Finished starts that the figures are made of
+             */
+            count: number;
+            /** @description What no phase explains */
+            other: components["schemas"]["PhaseStats"];
+            /** @description In the order of a start; only those that occurred */
+            phases: components["schemas"]["PhaseStats"][];
+            /** @description All starts, newest demand first */
+            recent: components["schemas"]["ColdStartSummary"][];
+            /** @description Finished starts, slowest first */
+            slowest: components["schemas"]["ColdStartSummary"][];
+            /** @description From the demand to readiness */
+            total: components["schemas"]["Distribution"];
+            /** @description There are more starts; the figures are made of the newest */
+            truncated?: boolean;
+            /**
+             * Format: int64
+             * @description Starts that failed or are not ready yet; not in the figures
+             */
+            unfinished: number;
+        };
+        ColdStartSummary: {
+            /** Format: date-time */
+            demanded_at: string;
+            digest?: string;
+            function: string;
+            host?: string;
+            /** Format: int64 */
+            image_bytes?: number;
+            /** @enum {string} */
+            initialization?: "on-demand" | "provisioned";
+            instance: string;
+            /**
+             * Format: double
+             * @description That share
+             */
+            longest_ms?: number;
+            /** @description The phase with the largest share of the critical path */
+            longest_phase?: string;
+            namespace: string;
+            /** Format: date-time */
+            ready_at?: string;
+            /** @description The request that demanded it */
+            request_id?: string;
+            /** @description Why it ended, of a start that never became ready */
+            stop_reason?: string;
+            /** Format: double */
+            total_ms: number;
+            version: string;
+        };
+        Distribution: {
+            /** Format: int64 */
+            count: number;
+            /** Format: double */
+            max_ms: number;
+            /** Format: double */
+            p50_ms: number;
+            /** Format: double */
+            p90_ms: number;
+            /** Format: double */
+            p95_ms: number;
+            /** Format: double */
+            p99_ms: number;
+        };
+        ErrorDetail: {
+            /** @description Where the error occurred, e.g. 'body.items[3].tags' or 'path.thing-id' */
+            location?: string;
+            /** @description Error message text */
+            message?: string;
+            /** @description The value at the given location */
+            value?: unknown;
+        };
+        ErrorModel: {
+            /**
+             * @description A human-readable explanation specific to this occurrence of the problem.
+             * @example Property foo is required but is missing.
+             */
+            detail?: string;
+            /** @description Optional list of individual error details */
+            errors?: components["schemas"]["ErrorDetail"][] | null;
+            /**
+             * Format: uri
+             * @description A URI reference that identifies the specific occurrence of the problem.
+             * @example https://example.com/error-log/abc123
+             */
+            instance?: string;
+            /**
+             * Format: int64
+             * @description HTTP status code
+             * @example 400
+             */
+            status?: number;
+            /**
+             * @description A short, human-readable summary of the problem type. This value should not change between occurrences of the error.
+             * @example Bad Request
+             */
+            title?: string;
+            /**
+             * Format: uri
+             * @description A URI reference to human-readable documentation for the error.
+             * @default about:blank
+             * @example https://example.com/errors/example
+             */
+            type: string;
+        };
+        Function: {
+            /**
+             * Format: int64
+             * @description Invocations that waited for a start
+             */
+            cold: number;
+            /**
+             * Format: double
+             * @description cold / invocations
+             */
+            cold_ratio: number;
+            /**
+             * Format: int64
+             * @description Invocations that ended as error, timeout or oom
+             */
+            errors: number;
+            function: string;
+            /** Format: int64 */
+            invocations: number;
+            /**
+             * Format: date-time
+             * @description Start of the newest invocation
+             */
+            last_seen: string;
+            namespace: string;
+            /**
+             * Format: double
+             * @description Of the time in the handler; absent while no invocation has ended
+             */
+            p50_ms?: number;
+            /** Format: double */
+            p95_ms?: number;
+            /** Format: double */
+            p99_ms?: number;
+        };
+        FunctionList: {
+            /** @description Most invocations first */
+            functions: components["schemas"]["Function"][];
+            /** @description There are more functions than this */
+            truncated?: boolean;
+        };
+        Invocation: {
+            /** Format: int64 */
+            bytes_in?: number;
+            /** Format: int64 */
+            bytes_out?: number;
+            /** @description Whether the request waited for its instance's start */
+            cold: boolean;
+            /**
+             * Format: double
+             * @description How long it waited for that start
+             */
+            cold_wait_ms?: number;
+            /** Format: double */
+            cpu_time_ms?: number;
+            /**
+             * Format: double
+             * @description Time in the handler
+             */
+            duration_ms?: number;
+            /** Format: date-time */
+            ended_at?: string;
+            error?: string;
+            function: string;
+            /** @description Host of the instance; on the request's page only */
+            host?: string;
+            /** Format: int64 */
+            http_status?: number;
+            /** @description The instance that handled it */
+            instance: string;
+            /**
+             * Format: int64
+             * @description Bytes
+             */
+            memory_peak?: number;
+            namespace: string;
+            /**
+             * Format: date-time
+             * @description When the platform took the request in
+             */
+            queued_at?: string;
+            /** @description Name of the request */
+            request_id: string;
+            /**
+             * Format: date-time
+             * @description When the instance was given the request
+             */
+            started_at: string;
+            /**
+             * @description How it ended; running until that is known
+             * @enum {string}
+             */
+            status: "ok" | "error" | "timeout" | "oom" | "cancelled" | "running";
+            /**
+             * Format: double
+             * @description From queued_at (else started_at) to ended_at
+             */
+            total_ms?: number;
+            /** @description What caused it: http, event, timer or other */
+            trigger?: string;
+            /** @description Version, alias or revision of the function; empty if not known */
+            version: string;
+        };
+        InvocationList: {
+            /** @description Pass as cursor to read on; absent at the end */
+            next_cursor?: string;
+            /** @description Newest first */
+            requests: components["schemas"]["Invocation"][];
+        };
+        Layer: {
+            /**
+             * Format: int64
+             * @description Compressed
+             */
+            bytes: number;
+            /** @description hit, miss or lazy */
+            cache?: string;
+            digest: string;
+            /** Format: date-time */
+            download_end?: string;
+            /** Format: date-time */
+            download_start?: string;
+            /** Format: date-time */
+            unpack_end?: string;
+            /** Format: date-time */
+            unpack_start?: string;
+        };
+        Line: {
+            /**
+             * @description The evidence by which the line got its request
+             * @enum {string}
+             */
+            attribution: "explicit" | "window" | "init" | "late" | "ambiguous" | "none";
+            body: string;
+            /** @description The requests that an ambiguous line may belong to */
+            candidates?: string[];
+            /** @description The log file's generation, 16 hex digits */
+            file_id: string;
+            /**
+             * Format: int64
+             * @description Of the line's first byte in that file
+             */
+            offset: number;
+            request_id?: string;
+            /** @enum {string} */
+            stream: "stdout" | "stderr" | "platform";
+            /**
+             * Format: int64
+             * @description Bytes cut from the end of body
+             */
+            truncated?: number;
+            /** Format: date-time */
+            ts: string;
+        };
+        Page: {
+            /** @description What saves most comes first */
+            advice: components["schemas"]["Advice"][];
+            /** @description Earlier attempts, newest first */
+            attempts?: components["schemas"]["Invocation"][];
+            /** @description The start that the request waited for; null if it waited for none */
+            cold_start: components["schemas"]["ColdStart"] | null;
+            /** @description The newest attempt */
+            invocation: components["schemas"]["Invocation"];
+            /** @description In order of time; those that are not known to be the request's are marked by their attribution */
+            lines: components["schemas"]["Line"][];
+            /** @description There are more lines than this page holds */
+            lines_truncated?: boolean;
+        };
+        Phase: {
+            attributes?: {
+                [key: string]: string;
+            };
+            /**
+             * Format: double
+             * @description Its share of the critical path: what the start waited for it
+             */
+            critical_ms: number;
+            /** Format: double */
+            duration_ms: number;
+            /** Format: date-time */
+            end: string;
+            error?: string;
+            /** @enum {string} */
+            name: "queue" | "schedule" | "credentials" | "resolve" | "pull" | "unpack" | "create" | "start" | "init";
+            /** Format: date-time */
+            start: string;
+        };
+        PhaseStats: {
+            /** Format: int64 */
+            count: number;
+            /** Format: double */
+            max_ms: number;
+            /** Format: double */
+            p50_ms: number;
+            /** Format: double */
+            p90_ms: number;
+            /** Format: double */
+            p95_ms: number;
+            /** Format: double */
+            p99_ms: number;
+            /** @description A phase, or other for what no phase explains */
+            phase: string;
+            /**
+             * Format: double
+             * @description Of the critical paths of all starts together, 0 to 1; all shares and that of other add up to 1
+             */
+            share: number;
+        };
+        Segment: {
+            /** Format: date-time */
+            end: string;
+            /** @description A phase, or other */
+            name: string;
+            /** Format: date-time */
+            start: string;
+        };
+    };
+    responses: never;
+    parameters: never;
+    requestBodies: never;
+    headers: never;
+    pathItems: never;
+}
+export type $defs = Record<string, never>;
+export interface operations {
+    "get-cold-starts": {
+        parameters: {
+            query?: {
+                /** @description The function's name without its namespace */
+                function?: string;
+                initialization?: "on-demand" | "provisioned";
+                /** @description How many starts each of the lists slowest and recent holds */
+                limit?: number;
+                namespace?: string;
+                version?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ColdStartStats"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "list-functions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FunctionList"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "list-requests": {
+        parameters: {
+            query?: {
+                /** @description Only requests that waited for a start, or only those that did not */
+                cold?: "true" | "false";
+                /** @description Where to read on: next_cursor of the answer before, with the same filters */
+                cursor?: string;
+                /** @description The function's name without its namespace */
+                function?: string;
+                limit?: number;
+                namespace?: string;
+                status?: "ok" | "error" | "timeout" | "oom" | "cancelled" | "running";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvocationList"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "get-request": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The request's ID */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+}

@@ -1,0 +1,124 @@
+import { useHotkeys } from '@mantine/hooks';
+import { useQuery } from '@tanstack/react-query';
+import { useMemo, useRef, useState } from 'react';
+import { Link, useNavigate, useParams } from 'react-router';
+import { api, ApiError } from '../api/client';
+import type { Page } from '../api/types';
+import { Icon } from '../shell/Icon';
+import { Failure, Message, Stale } from '../shell/Message';
+import { useNow, useTitle } from '../shell/hooks';
+import { parseInstant, type Interval } from '../timeline/clock';
+import { plan } from '../timeline/plan';
+import { AdviceCards } from './AdviceCards';
+import { Facts } from './Facts';
+import { Lines, type LinesHandle } from './Lines';
+import { Waterfall } from './Waterfall';
+import styles from './RequestView.module.css';
+
+/** How long after its end late lines of a request may still come in. */
+const settleMS = 15_000;
+/** How long a request that is not there yet is looked for. */
+const appearMS = 20_000;
+
+/** The page of one request. */
+export function RequestView() {
+  const { id = '' } = useParams();
+  useTitle(`Request ${id.slice(0, 8)}`);
+  const [opened] = useState(Date.now);
+  const now = useNow(1000);
+  const query = useQuery({
+    queryKey: ['request', id],
+    queryFn: ({ signal }) => api.request(id, signal),
+    refetchInterval: ({ state }) => {
+      if (state.data) return unsettled(state.data) && 2000;
+      return missing(state.error) && Date.now() - opened < appearMS && 2000;
+    },
+  });
+
+  if (query.data) {
+    return (
+      <>
+        {query.error ? <Stale error={query.error} retry={() => void query.refetch()} /> : null}
+        {/* A new request is a new page: nothing of the last one's zoom, filter or selection stays. */}
+        <Found key={id} page={query.data} />
+      </>
+    );
+  }
+  return (
+    <div className={styles.empty}>
+      {missing(query.error) ? (
+        <Message title="No request with this ID" action={<Link to="/">All requests</Link>}>
+          <p>
+            <code>{id}</code>
+          </p>
+          {now - opened < appearMS
+            ? 'What was just handled takes up to two seconds to get here: looking again.'
+            : 'It may be older than the store keeps, belong to another tenant, or be mistyped.'}
+        </Message>
+      ) : query.error ? (
+        <Failure error={query.error} retry={() => void query.refetch()} />
+      ) : (
+        <span className="hide" role="status">
+          Loading
+        </span>
+      )}
+    </div>
+  );
+}
+
+function missing(error: Error | null): boolean {
+  return error instanceof ApiError && error.status === 404;
+}
+
+function unsettled({ invocation }: Page): boolean {
+  const ended = parseInstant(invocation.ended_at);
+  return ended === undefined ? invocation.status === 'running' : Date.now() - ended < settleMS;
+}
+
+function Found({ page }: { page: Page }) {
+  const running = page.invocation.status === 'running';
+  const now = useNow(running ? 1000 : 0);
+  const layout = useMemo(() => plan(page, now), [page, now]);
+  const [zoom, setZoom] = useState<Interval>();
+  const [selected, setSelected] = useState<number>();
+  const lines = useRef<LinesHandle>(null);
+  const navigate = useNavigate();
+
+  useHotkeys([
+    ['/', () => lines.current?.focusFilter()],
+    ['j', () => lines.current?.move(1)],
+    ['k', () => lines.current?.move(-1)],
+    ['g', () => lines.current?.move(-Infinity)],
+    ['shift+g', () => lines.current?.move(Infinity)],
+    ['Enter', () => lines.current?.toggle(), { preventDefault: false }],
+    ['0', () => setZoom(undefined)],
+    [
+      'Escape',
+      () => {
+        if (zoom) setZoom(undefined);
+        else if (selected !== undefined) setSelected(undefined);
+        else if (!document.querySelector('[role=dialog]')) void navigate('/');
+      },
+    ],
+  ]);
+
+  return (
+    <div className={styles.page}>
+      <Link to="/" className={styles.back}>
+        <Icon name="back" size={15} /> Requests
+      </Link>
+      <Facts page={page} now={now} />
+      <Waterfall
+        plan={layout}
+        lines={page.lines}
+        failed={['error', 'timeout', 'oom'].includes(page.invocation.status)}
+        zoom={zoom}
+        setZoom={setZoom}
+        selected={selected}
+        onLine={(i) => lines.current?.show(i)}
+      />
+      <AdviceCards advice={page.advice} />
+      <Lines ref={lines} lines={page.lines} plan={layout} truncated={page.lines_truncated ?? false} selected={selected} setSelected={setSelected} />
+    </div>
+  );
+}

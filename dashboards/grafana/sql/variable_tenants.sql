@@ -1,0 +1,1 @@
+SELECT DISTINCT tenant FROM cold_starts ORDER BY tenant

@@ -1,0 +1,312 @@
+// Package embedded runs a real ClickHouse, libchdb, as a child of our own
+// binary: on loopback, for one user, with its data in a directory.
+//
+//	func main() {
+//		embedded.RunChildIfAsked() // first: this process may be the child
+//		...
+//		engine, err := embedded.Start(ctx, embedded.Options{DataDir: dir, Logger: logger})
+//		defer engine.Close(ctx)
+//		conn, err := clickhouse.Open(ctx, engine.DSN())
+//	}
+//
+// The parent holds the child's standard input open. When the parent dies, in
+// whatever way, the child reads the end of it and stops. When the child dies,
+// the parent starts it again on the same port: what ClickHouse acknowledged
+// is on disk.
+package embedded
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// Limits of starting, restarting and stopping.
+const (
+	startTimeout   = 30 * time.Second // of one start of the child
+	leaveTimeout   = 20 * time.Second // for the child of a dead parent to leave the directory
+	closeTimeout   = 20 * time.Second // of Close, where its context has no deadline
+	portTries      = 3                // ports tried when the first is taken from under us
+	settledAfter   = time.Minute      // a child that lived this long starts with a clean record
+	maxFailures    = 15               // deaths and failed starts in a row that are made up for: about a minute
+	firstBackoff   = 100 * time.Millisecond
+	longestBackoff = 5 * time.Second
+)
+
+// defaultMemoryLimit bounds what the engine allocates, in bytes. Half of the
+// machine's memory is a second bound.
+const defaultMemoryLimit = 2 << 30
+
+// Options say where and how the engine runs.
+type Options struct {
+	// DataDir holds everything the engine keeps. It is made if missing, and
+	// closed to other users. Only one process can use it.
+	DataDir string
+	// Library is the path of libchdb; empty looks for it: $COLDSCOPE_LIBCHDB,
+	// the cache that Install fills, beside the executable.
+	Library string
+	// MemoryLimit bounds the engine's memory, in bytes; 0 means 2 GiB.
+	MemoryLimit int64
+	// Logger is told of starts, deaths and restarts; nil means slog.Default.
+	Logger *slog.Logger
+
+	maxFailures int // tests give up earlier; 0 means the constant
+}
+
+// Engine is a running ClickHouse.
+type Engine struct {
+	dir, library string
+	access       access
+	maxFailures  int
+	log          *slog.Logger
+	lock         *os.File
+
+	stop     chan struct{} // closed by the first Close
+	stopOnce sync.Once
+	done     chan struct{} // closed when nothing runs any more
+	kill     chan struct{} // closed when waiting for an orderly stop is over
+	killOnce sync.Once
+
+	mu  sync.Mutex
+	pid int   // of the running child, 0 between two
+	err error // why the engine gave up
+}
+
+// Start runs the engine and waits until it answers. The context bounds the
+// start only; Close ends what Start began.
+//
+// ErrNotInstalled and ErrInUse are the errors that a person can do something
+// about, and their messages say what.
+func Start(ctx context.Context, opts Options) (*Engine, error) {
+	library, err := findLibrary(opts.Library)
+	if err != nil {
+		return nil, err
+	}
+	if opts.DataDir == "" {
+		return nil, errors.New("start engine: no data directory")
+	}
+	dir, err := filepath.Abs(opts.DataDir)
+	if err != nil {
+		return nil, fmt.Errorf("start engine: %w", err)
+	}
+	if opts.MemoryLimit == 0 {
+		opts.MemoryLimit = defaultMemoryLimit
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.Default()
+	}
+	e := &Engine{
+		dir: dir, library: library, log: opts.Logger, maxFailures: cmp.Or(opts.maxFailures, maxFailures),
+		stop: make(chan struct{}), done: make(chan struct{}), kill: make(chan struct{}),
+	}
+	if err := privateDir(dir); err != nil {
+		return nil, fmt.Errorf("start engine: %w", err)
+	}
+	if e.lock, err = lockDir(dir); err != nil {
+		return nil, fmt.Errorf("start engine: %w", err)
+	}
+	c, err := e.startFirst(ctx, opts.MemoryLimit)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start engine: %w", err), e.lock.Close())
+	}
+	e.log.Info("engine started", "pid", c.pid(), "addr", e.access.addr(), "data_dir", dir, "version", c.version)
+	if c.version != engineVersion {
+		e.log.Warn("engine is not the version this release was tested with", "version", c.version, "tested", engineVersion, "library", library)
+	}
+	e.setPID(c.pid())
+	go e.supervise(context.WithoutCancel(ctx), c)
+	return e, nil
+}
+
+// privateDir makes dir, or takes others' access to it away.
+func privateDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return os.Chmod(dir, 0o700)
+}
+
+// startFirst settles port and password and starts the child. It takes another
+// port if somebody took ours between looking and listening.
+func (e *Engine) startFirst(ctx context.Context, memoryLimit int64) (*child, error) {
+	if err := waitForStore(ctx, e.dir); err != nil {
+		return nil, err
+	}
+	saved := readAccess(e.dir)
+	for try := 1; ; try++ {
+		var err error
+		if e.access, err = saved.complete(); err != nil {
+			return nil, err
+		}
+		if err := writeFiles(e.dir, e.access, memoryLimit); err != nil {
+			return nil, err
+		}
+		c, err := e.startChild(ctx)
+		if err == nil || try == portTries || ctx.Err() != nil || portFree(e.access.Port) {
+			return c, err
+		}
+	}
+}
+
+// waitForStore waits until the child of an owner that was killed has left, and
+// returns ErrInUse if somebody stays. The caller holds the lock on dir.
+func waitForStore(ctx context.Context, dir string) error {
+	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		used, pid, err := storeInUse(dir)
+		if !used || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return inUse(dir, pid)
+		case <-tick.C:
+		}
+	}
+}
+
+// DSN is how to reach the engine, with its password. It stays the same for
+// the Engine's life, whatever happens to the child, and across restarts of
+// the owning process as long as nobody takes the port.
+func (e *Engine) DSN() string { return e.access.dsn() }
+
+// PID is the running child's process ID; 0 while there is none.
+func (e *Engine) PID() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.pid
+}
+
+// Done is closed when the engine runs no more and will not be started again:
+// after Close, or when it died too often in a row (Err then says why).
+func (e *Engine) Done() <-chan struct{} { return e.done }
+
+// Err is why the engine gave up; nil while it runs and after Close.
+func (e *Engine) Err() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.err
+}
+
+// Close stops the engine and returns when its process is gone: first in order,
+// then, at the context's deadline (20 s without one), by force. What was
+// acknowledged is on disk either way. Closing twice is allowed.
+func (e *Engine) Close(ctx context.Context) error {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, closeTimeout)
+		defer cancel()
+	}
+	e.stopOnce.Do(func() { close(e.stop) })
+	var err error
+	select {
+	case <-e.done:
+	case <-ctx.Done():
+		err = errors.New("stop engine: it did not stop in time and was killed")
+		e.killOnce.Do(func() { close(e.kill) })
+		<-e.done
+	}
+	return err
+}
+
+// supervise owns the child, one after the other, until Close or until the
+// engine gives up.
+func (e *Engine) supervise(ctx context.Context, c *child) {
+	defer close(e.done)
+	defer e.lock.Close() //nolint:errcheck // the lock goes with the file
+	ctx, cancel := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { // Close also ends a start that is under way
+		select {
+		case <-e.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	defer watch.Wait()
+	defer cancel()
+
+	failures := 0
+	for c != nil {
+		e.setPID(c.pid())
+		select {
+		case <-e.stop:
+			c.stop(e.kill)
+		case <-c.exited:
+		}
+		e.setPID(0)
+		if e.stopping() {
+			e.log.Info("engine stopped", "data_dir", e.dir)
+			return
+		}
+		if time.Since(c.started) >= settledAfter {
+			failures = 0
+		}
+		c = e.restart(ctx, c.deathCause(), &failures)
+	}
+}
+
+func (e *Engine) stopping() bool {
+	select {
+	case <-e.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// restart starts the child until it stays, and returns nil when the context
+// ends or there were too many failures in a row.
+func (e *Engine) restart(ctx context.Context, cause error, failures *int) *child {
+	for {
+		*failures++
+		if *failures > e.maxFailures {
+			e.giveUp(fmt.Errorf("engine died or did not start %d times in a row, see %s: last: %w", *failures, filepath.Join(e.dir, logFile), cause))
+			return nil
+		}
+		pause := backoff(*failures)
+		e.log.Warn("engine is down, starting it again", "cause", cause, "failures", *failures, "pause", pause, "data_dir", e.dir)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+		c, err := e.startChild(ctx)
+		if err == nil {
+			e.log.Info("engine started again", "pid", c.pid(), "addr", e.access.addr(), "data_dir", e.dir)
+			return c
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		cause = err
+	}
+}
+
+// backoff is the pause before the next start after n failures in a row: none
+// to speak of at first, then doubling.
+func backoff(n int) time.Duration {
+	return min(firstBackoff<<(n-1), longestBackoff)
+}
+
+func (e *Engine) setPID(pid int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.pid = pid
+}
+
+func (e *Engine) giveUp(err error) {
+	e.log.Error("engine given up", "error", err, "data_dir", e.dir)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.err = err
+}

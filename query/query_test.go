@@ -1,0 +1,124 @@
+package query
+
+import (
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/coldscope/coldscope/internal/clickhouse/clickhousetest"
+	"github.com/coldscope/coldscope/query/read/readtest"
+)
+
+func TestMain(m *testing.M) { clickhousetest.Main(m) }
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func do(t *testing.T, h http.Handler, method, path string) *httptest.ResponseRecorder {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, path, nil))
+	return w
+}
+
+func TestHandler(t *testing.T) {
+	conn := readtest.DB(t)
+	readtest.Sample(t, conn)
+	registry := prometheus.NewPedanticRegistry()
+	q, err := New(DefaultConfig(), conn, discard(), registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux() // as a command mounts it
+	mux.Handle("/api/v1/", q.Handler())
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "console") })
+
+	for path, code := range map[string]int{
+		"/api/v1/requests/" + readtest.Cold: 200, "/api/v1/requests/nobody": 404, "/api/v1/requests": 200,
+		"/api/v1/coldstarts": 200, "/api/v1/functions": 200, "/api/v1/openapi.json": 200,
+		"/api/v1/requests?limit=0": 422, "/api/v1/what": 404, "/": 200,
+	} {
+		if w := do(t, mux, http.MethodGet, path); w.Code != code {
+			t.Errorf("GET %s: %d %s", path, w.Code, w.Body)
+		}
+	}
+	for _, method := range []string{http.MethodPost, http.MethodDelete} {
+		if w := do(t, mux, method, "/api/v1/requests"); w.Code != http.StatusMethodNotAllowed && w.Code != http.StatusNotFound {
+			t.Errorf("%s: %d", method, w.Code)
+		}
+	}
+	var doc struct{ OpenAPI string }
+	if err := json.Unmarshal(do(t, mux, http.MethodGet, "/api/v1/openapi.json").Body.Bytes(), &doc); err != nil || !strings.HasPrefix(doc.OpenAPI, "3.1") {
+		t.Errorf("OpenAPI %q: %v", doc.OpenAPI, err)
+	}
+	if n := testutil.CollectAndCount(q.handled); n > 10 {
+		t.Errorf("%d series: a path has become a label", n)
+	}
+	for _, labels := range [][]string{{"GET /api/v1/requests/{id}", "200"}, {"GET /api/v1/requests/{id}", "404"}, {"GET /api/v1/requests", "422"}, {"none", "404"}} {
+		if q.handled.DeleteLabelValues(labels...) == false {
+			t.Errorf("no series %q", labels)
+		}
+	}
+	if _, err := New(DefaultConfig(), conn, discard(), registry); err == nil {
+		t.Error("metrics registered twice")
+	}
+	if problems, err := testutil.GatherAndLint(registry); err != nil || len(problems) > 0 {
+		t.Errorf("metrics: %v %v", problems, err)
+	}
+}
+
+// TestTooMany sends away what gets no turn in time.
+func TestTooMany(t *testing.T) {
+	q, err := New(Config{MaxConcurrent: 1, MaxWait: time.Millisecond}, nil, discard(), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.turns <- struct{}{} // somebody else's
+	w := do(t, q.Handler(), http.MethodGet, "/api/v1/functions")
+	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "try again") {
+		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
+	}
+	if n := testutil.ToFloat64(q.refused); n != 1 {
+		t.Errorf("%v refused", n)
+	}
+	<-q.turns
+	if w := do(t, q.Handler(), http.MethodGet, "/api/v1/openapi.json"); w.Code != http.StatusOK {
+		t.Errorf("afterwards: %d", w.Code)
+	}
+}
+
+// TestStoreGone answers 503 while the store is away.
+func TestStoreGone(t *testing.T) {
+	conn := readtest.DB(t)
+	q, err := New(DefaultConfig(), conn, discard(), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w := do(t, q.Handler(), http.MethodGet, "/api/v1/functions")
+	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
+	}
+	if strings.Contains(w.Body.String(), "SELECT") {
+		t.Error("the answer shows the query")
+	}
+}
+
+func TestConfig(t *testing.T) {
+	if err := DefaultConfig().Validate(); err != nil {
+		t.Error(err)
+	}
+	_, err := New(Config{MaxWait: -1}, nil, discard(), prometheus.NewRegistry())
+	if err == nil || !strings.Contains(err.Error(), "max_concurrent") || !strings.Contains(err.Error(), "max_wait") {
+		t.Errorf("%v", err)
+	}
+}

@@ -1,0 +1,123 @@
+// Package read reads the store: requests with their lines and starts, lists
+// and figures. Every query has the tenant as its first condition, takes its
+// values as parameters, and is bounded in time, memory and rows. The SQL is in
+// the files of sql/.
+package read
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// ErrNotFound means that the tenant has nothing of that name.
+var ErrNotFound = errors.New("not found")
+
+// Bounds of one query.
+const (
+	maxExecution = 10 * time.Second
+	maxMemory    = 1 << 30 // bytes
+)
+
+//go:embed sql/*.sql
+var files embed.FS
+
+// Reader reads one store. It is safe for concurrent use.
+type Reader struct {
+	conn driver.Conn
+}
+
+// New returns a reader on conn, which the caller closes after it.
+func New(conn driver.Conn) *Reader { return &Reader{conn} }
+
+// args are the parameters of a query.
+type args map[string]any
+
+// selectRows runs the named query and returns its rows, which it bounds to limit.
+func selectRows[T any](ctx context.Context, r *Reader, name string, limit int, a args) ([]T, error) {
+	sql, err := files.ReadFile("sql/" + name + ".sql")
+	if err != nil {
+		return nil, fmt.Errorf("read query %s: %w", name, err)
+	}
+	rows := []T{}
+	if err := r.conn.Select(bounded(ctx, limit), &rows, string(sql), named(a)...); err != nil {
+		return nil, fmt.Errorf("query %s: %w", name, err)
+	}
+	return rows, nil
+}
+
+func named(a args) []any {
+	list := make([]any, 0, len(a))
+	for name, value := range a {
+		list = append(list, clickhouse.Named(name, value))
+	}
+	return list
+}
+
+// bounded gives the query of ctx its limits. Rows beyond limit are an error:
+// each query has a LIMIT of its own that must come first.
+func bounded(ctx context.Context, limit int) context.Context {
+	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
+		"max_execution_time":   int(maxExecution / time.Second),
+		"max_memory_usage":     maxMemory,
+		"max_result_rows":      limit,
+		"result_overflow_mode": "throw",
+		// A row's partition follows from its sort key in every table that has
+		// partitions, so no two of them hold versions of the same row.
+		"do_not_merge_across_partitions_select_final": 1,
+	}))
+}
+
+// Range is a span of time: Since is in it, Until is not. A zero Since is the
+// beginning, a zero Until the end of all that is stored.
+type Range struct{ Since, Until time.Time }
+
+// The first and the last time that a 64-bit count of nanoseconds holds.
+const (
+	firstNS = 0
+	lastNS  = math.MaxInt64
+)
+
+func (r Range) nanos() (since, until int64) {
+	since, until = firstNS, lastNS
+	if !r.Since.IsZero() {
+		since = nanos(r.Since)
+	}
+	if !r.Until.IsZero() {
+		until = nanos(r.Until)
+	}
+	return since, until
+}
+
+// nanos is t as the store counts it, cut to what it can hold.
+func nanos(t time.Time) int64 {
+	switch s := t.Unix(); {
+	case s < 0:
+		return firstNS
+	case s >= lastNS/int64(time.Second):
+		return lastNS
+	}
+	return t.UnixNano()
+}
+
+func utc(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	u := t.UTC()
+	return &u
+}
+
+func value[T any](v *T) T {
+	if v == nil {
+		var zero T
+		return zero
+	}
+	return *v
+}

@@ -1,0 +1,180 @@
+package read
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/coldscope/coldscope/internal/faas"
+)
+
+// Bounds of one request's page.
+const (
+	maxAttempts = 100
+	maxPhases   = 1000
+	maxLayers   = 1000
+	maxLines    = 5000
+	maxBody     = 64 << 10 // bytes of one line
+	maxBodies   = 16 << 20 // bytes of all lines
+)
+
+// How far around a request its lines are looked for.
+const (
+	before    = time.Second      // its platform's clock and its container's differ a little
+	after     = time.Minute      // it prints on after its answer
+	aftermath = time.Second      // of one that failed: what the platform says of it
+	longest   = 24 * time.Hour   // of one whose end never came
+	preamble  = 15 * time.Minute // of a start whose demand is not known
+)
+
+// Request reads the page of the tenant's request, all but its advice and its
+// critical path: the newest attempt, the start that it waited for, and the
+// lines. now ends the window of a request that still runs. The error is
+// ErrNotFound if there is no such request.
+func (r *Reader) Request(ctx context.Context, tenant, request string, now time.Time) (*Page, error) {
+	attempts, err := selectRows[invocationRow](ctx, r, "attempts", maxAttempts, args{
+		"tenant": tenant, "request": request, "limit": maxAttempts,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(attempts) == 0 {
+		return nil, fmt.Errorf("request %q: %w", request, ErrNotFound)
+	}
+	page := &Page{Invocation: attempts[0].invocation(), Advice: []Advice{}}
+	for i := range attempts[1:] {
+		page.Attempts = append(page.Attempts, attempts[1+i].invocation())
+	}
+	start, err := r.start(ctx, tenant, &page.Invocation)
+	if err != nil {
+		return nil, err
+	}
+	if start != nil {
+		page.Invocation.Host = start.Host
+		if attempts[0].Cold == nil && start.RequestID == request {
+			page.Invocation.Cold = true // the fact that says so is on its way
+		}
+		if page.Invocation.Cold {
+			page.ColdStart = start
+		}
+	}
+	page.Lines, page.LinesTruncated, err = r.lines(ctx, tenant, page, start, now)
+	if err != nil {
+		return nil, err
+	}
+	return page, nil
+}
+
+// start reads the start of v's instance with phases and layers, nil if
+// nothing is known of it.
+func (r *Reader) start(ctx context.Context, tenant string, v *Invocation) (*ColdStart, error) {
+	key := args{"tenant": tenant, "namespace": v.Namespace, "function": v.Function, "instance": v.Instance}
+	starts, err := selectRows[startRow](ctx, r, "start", 1, key)
+	if err != nil || len(starts) == 0 {
+		return nil, err
+	}
+	key["rows"] = maxPhases
+	phases, err := selectRows[phaseRow](ctx, r, "start_phases", maxPhases, key)
+	if err != nil {
+		return nil, err
+	}
+	key["rows"] = maxLayers
+	layers, err := selectRows[layerRow](ctx, r, "start_layers", maxLayers, key)
+	if err != nil {
+		return nil, err
+	}
+	return &assemble(starts, phases, layers)[0], nil
+}
+
+type lineRow struct {
+	Time        time.Time `ch:"ts"`
+	Stream      string    `ch:"stream"`
+	RequestID   string    `ch:"request_id"`
+	Attribution string    `ch:"attribution"`
+	Candidates  []string  `ch:"candidates"`
+	Text        string    `ch:"text"`
+	Cut         uint64    `ch:"cut"`
+	FileID      uint64    `ch:"file_id"`
+	Offset      uint64    `ch:"offset"`
+}
+
+// lines reads the page's lines; truncated says that there are more.
+func (r *Reader) lines(ctx context.Context, tenant string, page *Page, start *ColdStart, now time.Time) (lines []Line, truncated bool, err error) {
+	v := &page.Invocation
+	from, to := window(v, start, now)
+	cold := page.ColdStart != nil
+	rangeFrom := from
+	if cold {
+		if d := page.ColdStart.DemandedAt; d == nil {
+			rangeFrom = from.Add(-preamble)
+		} else if d.Before(from) {
+			rangeFrom = *d
+		}
+	}
+	sql, err := files.ReadFile("sql/lines.sql")
+	if err != nil {
+		return nil, false, fmt.Errorf("read query lines: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx) // ends the query when the page is full
+	defer cancel()
+	rows, err := r.conn.Query(bounded(ctx, maxLines+1), string(sql), named(args{
+		"tenant": tenant, "namespace": v.Namespace, "function": v.Function,
+		"request": v.RequestID, "instance": v.Instance, "cold": cold,
+		"range_from": nanos(rangeFrom.Add(-before)), "range_to": nanos(to.Add(after)),
+		"window_from": nanos(from), "window_to": nanos(to),
+		"max_body": maxBody, "limit": maxLines + 1,
+	})...)
+	if err != nil {
+		return nil, false, fmt.Errorf("query lines: %w", err)
+	}
+	defer func() { _ = rows.Close() }() // rows.Err has said what went wrong
+	lines = []Line{}
+	for bodies := 0; rows.Next(); {
+		var l lineRow
+		if err := rows.ScanStruct(&l); err != nil {
+			return nil, false, fmt.Errorf("query lines: %w", err)
+		}
+		if bodies += len(l.Text); len(lines) == maxLines || bodies > maxBodies {
+			return lines, true, nil
+		}
+		lines = append(lines, l.line())
+	}
+	if err := rows.Err(); err != nil {
+		return nil, false, fmt.Errorf("query lines: %w", err)
+	}
+	return lines, false, nil
+}
+
+// window is when the request was the platform's or its instance's business.
+func window(v *Invocation, start *ColdStart, now time.Time) (from, to time.Time) {
+	from = v.StartedAt
+	if v.QueuedAt != nil && v.QueuedAt.Before(from) {
+		from = *v.QueuedAt
+	}
+	switch {
+	case v.EndedAt != nil && v.Status == faas.StatusOK:
+		return from, *v.EndedAt
+	case v.EndedAt != nil:
+		return from, v.EndedAt.Add(aftermath)
+	}
+	if to = v.StartedAt.Add(longest); now.Before(to) {
+		to = now
+	}
+	if start != nil && start.StoppedAt != nil && start.StoppedAt.Before(to) {
+		to = start.StoppedAt.Add(aftermath)
+	}
+	return from, to
+}
+
+func (l *lineRow) line() Line {
+	body := l.Text
+	if len(body) == maxBody {
+		body = strings.ToValidUTF8(body, "") // the cut may have split a character
+	}
+	return Line{
+		Time: l.Time.UTC(), Stream: faas.Stream(l.Stream), Body: body,
+		Attribution: faas.Attribution(l.Attribution), RequestID: l.RequestID, Candidates: l.Candidates,
+		Truncated: l.Cut + uint64(len(l.Text)-len(body)), FileID: fmt.Sprintf("%016x", l.FileID), Offset: l.Offset,
+	}
+}

@@ -1,0 +1,34 @@
+-- The attempts of one request, newest first. The inner query finds their sort
+-- keys by the index on request_id; the outer one reads only those keys.
+SELECT
+    namespace,
+    function,
+    started_at,
+    request_id,
+    instance,
+    version,
+    trigger,
+    queued_at,
+    ended_at,
+    status,
+    http_status,
+    error,
+    duration_ns,
+    memory_peak,
+    cpu_time_ns,
+    bytes_in,
+    bytes_out,
+    cold,
+    cold_wait_ns
+FROM invocations FINAL
+WHERE tenant = {tenant:String}
+    AND (namespace, function, started_at, request_id) IN
+    (
+        SELECT DISTINCT namespace, function, started_at, request_id
+        FROM invocations
+        WHERE tenant = {tenant:String} AND request_id = {request:String}
+        ORDER BY started_at DESC
+        LIMIT {limit:UInt32}
+    )
+ORDER BY started_at DESC, instance DESC
+LIMIT {limit:UInt32}

@@ -1,0 +1,19 @@
+-- The layers of one instance's image.
+SELECT
+    namespace,
+    function,
+    instance,
+    digest,
+    bytes,
+    cache,
+    download_start,
+    download_end,
+    unpack_start,
+    unpack_end
+FROM layers FINAL
+WHERE tenant = {tenant:String}
+    AND namespace = {namespace:String}
+    AND function = {function:String}
+    AND instance = {instance:String}
+ORDER BY download_start IS NULL, download_start, digest
+LIMIT {rows:UInt32}
