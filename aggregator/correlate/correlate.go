@@ -12,6 +12,7 @@ package correlate
 
 import (
 	"container/list"
+	"slices"
 	"time"
 
 	"github.com/coldscope/coldscope/internal/faas"
@@ -72,9 +73,10 @@ type Start struct {
 type Correlator struct {
 	cfg       Config
 	instances map[Key]*instance
-	recent    *list.List // of *instance, least recently used in front
-	memory    int        // bytes of remembered lines
-	held      int        // lines that wait
+	recent    *list.List  // of *instance, least recently used in front
+	memory    int         // bytes of remembered lines
+	held      int         // lines that wait
+	doubted   []*instance // whose lines Take has to look at
 	revision  uint64
 	out       Output
 }
@@ -111,7 +113,7 @@ func (c *Correlator) Restore(k Key, start *schema.ColdStartRow, invocations []sc
 // Line takes a line in. now is the time of its arrival.
 func (c *Correlator) Line(l *faas.Line, t Ticket, now time.Time) {
 	i := c.use(KeyOf(l.Ref), now)
-	r := remembered{row: lineRow(l), explicit: explicitIDs(l)}
+	r := remembered{row: lineRow(l), explicit: explicitIDs(l), fresh: true}
 	if i.explains(&r) || i.silentSince(now.Add(-c.cfg.Hold)) {
 		c.settle(i, r, t)
 		return
@@ -120,19 +122,16 @@ func (c *Correlator) Line(l *faas.Line, t Ticket, now time.Time) {
 	c.held++
 }
 
-// Event takes a fact in and corrects the lines that it explains.
+// Event takes a fact in. The lines that it explains are corrected by Take.
 func (c *Correlator) Event(e *faas.Event, now time.Time) {
 	i := c.use(KeyOf(e.Ref), now)
 	c.revision = max(c.revision+1, uint64(now.UnixNano()))
-	from, changed := c.apply(i, e)
+	if from, changed := c.apply(i, e); changed {
+		c.doubt(i, from)
+	}
 	c.out.Logs = append(c.out.Logs, platformRow(i, e, c.revision))
-	if e.Time.After(i.watermark) {
-		i.watermark = e.Time
-	}
+	i.see(e.Time)
 	c.release(i, func(h *held) bool { return i.explains(&h.remembered) })
-	if changed {
-		c.correct(i, from)
-	}
 }
 
 // Advance settles the lines that have waited long enough.
@@ -151,6 +150,10 @@ func (c *Correlator) Held() int { return c.held }
 // Take gives out what was settled since the last call, and forgets the
 // instances that do not fit the memory any more.
 func (c *Correlator) Take() Output {
+	for _, i := range c.doubted {
+		c.attribute(i)
+	}
+	c.doubted = c.doubted[:0]
 	out := c.out
 	c.out = Output{}
 	for e := c.recent.Front(); e != nil && c.memory > c.cfg.Memory; {
@@ -198,29 +201,41 @@ func (c *Correlator) release(i *instance, ready func(*held) bool) {
 }
 
 func (c *Correlator) settle(i *instance, r remembered, t Ticket) {
-	c.revision++
-	i.attribute(&r, c.cfg.Grace)
-	r.row.Revision = c.revision
-	c.out.Logs = append(c.out.Logs, r.row)
-	c.out.Released = append(c.out.Released, t)
 	c.remember(i, r)
+	c.doubt(i, r.row.Time)
+	c.out.Released = append(c.out.Released, t)
 }
 
-// correct gives out again the lines from the given time on whose attribution
-// is another one now.
-func (c *Correlator) correct(i *instance, from time.Time) {
-	for n := i.search(from); n < len(i.lines); n++ {
+// doubt notes that the lines of i from the given time on have to be looked at.
+// Take does that once for all facts since the last one.
+func (c *Correlator) doubt(i *instance, from time.Time) {
+	if !i.doubted {
+		i.doubted, i.doubtFrom = true, from
+		c.doubted = append(c.doubted, i)
+	} else if from.Before(i.doubtFrom) {
+		i.doubtFrom = from
+	}
+}
+
+// attribute gives the lines in doubt their request by what is known now, and
+// gives out those that are new or have another one than before.
+func (c *Correlator) attribute(i *instance) {
+	for n := i.search(i.doubtFrom); n < len(i.lines); n++ {
 		r := &i.lines[n]
 		before := r.row
 		i.attribute(r, c.cfg.Grace)
-		if sameAttribution(&before, &r.row) {
-			continue
+		if !r.fresh {
+			if sameAttribution(&before, &r.row) {
+				continue
+			}
+			c.out.Corrected++
 		}
 		c.revision++
-		r.row.Revision = c.revision
+		r.fresh, r.row.Revision = false, c.revision
 		c.out.Logs = append(c.out.Logs, r.row)
-		c.out.Corrected++
 	}
+	i.doubted = false
+	c.trim(i)
 }
 
 func (c *Correlator) remember(i *instance, r remembered) {
@@ -232,11 +247,17 @@ func (c *Correlator) remember(i *instance, r remembered) {
 	i.lines = append(i.lines, remembered{})
 	copy(i.lines[at+1:], i.lines[at:])
 	i.lines[at] = r
-	// Trimming by quarters keeps the cost of moving the rest off each line.
-	if over := len(i.lines) - c.cfg.InstanceLines; over > c.cfg.InstanceLines/4 {
-		for n := range over {
-			c.memory -= i.lines[n].size()
-		}
-		i.lines = append(i.lines[:0], i.lines[over:]...)
+}
+
+// trim forgets an instance's oldest lines; by quarters, since the rest has to
+// be moved.
+func (c *Correlator) trim(i *instance) {
+	over := len(i.lines) - c.cfg.InstanceLines
+	if over <= c.cfg.InstanceLines/4 {
+		return
 	}
+	for n := range over {
+		c.memory -= i.lines[n].size()
+	}
+	i.lines = slices.Delete(i.lines, 0, over)
 }

@@ -33,6 +33,9 @@ type instance struct {
 	forgotten   bool         // it had earlier ones, that are not remembered
 	lines       []remembered // by time
 	held        []held       // by arrival
+
+	doubted   bool // lines from doubtFrom on have to be looked at
+	doubtFrom time.Time
 }
 
 type phaseKey struct {
@@ -51,6 +54,7 @@ type invocation struct {
 type remembered struct {
 	row      schema.LogRow
 	explicit []string // IDs that the line itself carries
+	fresh    bool     // not given out yet
 }
 
 type held struct {
