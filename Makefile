@@ -13,12 +13,17 @@ SAMPLES := bin/functions
 GO_SOURCES := $(shell find . -name '*.go' -not -path './node_modules/*' -not -path './$(CONSOLE)/node_modules/*' -not -path './.cache/*') go.mod go.sum
 LINT    := .cache/golangci-lint
 
-.PHONY: help build demo test lint bench generate engine console samples clean deps-test
+.PHONY: help build plugin demo test lint bench generate engine console samples clean deps-test
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-build: console bin/coldscope bin/coldscope-collector samples ## Build bin/coldscope (console included), bin/coldscope-collector and the sample functions
+build: console bin/coldscope bin/coldscope-collector samples ## Build bin/coldscope (console included), the collector alone and the sample functions
+
+plugin: bin/out_coldscope.so ## Build the Fluent Bit output plugin (needs a C compiler)
+
+bin/out_coldscope.so: $(GO_SOURCES)
+	CGO_ENABLED=1 $(GO) build -buildmode=c-shared -trimpath -ldflags '-s -w' -o $@ ./plugins/fluentbit
 
 bin/coldscope: $(GO_SOURCES) $(CONSOLE)/dist/index.html
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/coldscope

@@ -144,6 +144,8 @@ func (g *generation) attach(buf *tail.Buffer) error {
 	}
 	g.id, g.window = id, ship.NewFile(id, committed)
 	g.c.attached(g)
+	g.c.log.Debug("file attached", slog.String("path", g.found.Path),
+		slog.String("file_id", wire.FormatFileID(id)), slog.Int64("offset", committed))
 	return nil
 }
 
@@ -193,6 +195,12 @@ func (g *generation) record(ctx context.Context, r tail.Record) error {
 	}
 	if g.found.Container.Kind == discover.Journal {
 		return g.event(ctx, r, rec.Body)
+	}
+	if g.joiner.Open() {
+		// Times of records, not of ours: whoever reads this file gets the same lines.
+		if err := g.flush(ctx, r.Offset, rec.Time.Add(-g.c.cfg.PartialTimeout)); err != nil {
+			return err
+		}
 	}
 	if l, ok := g.joiner.Add(rec, r.Offset, r.End); ok {
 		return g.send(ctx, l)
@@ -251,7 +259,7 @@ func (g *generation) end(ctx context.Context, buf *tail.Buffer, now time.Time, e
 	}
 	if !ended {
 		if g.joiner.Open() && now.Sub(g.state.Modified) > g.c.cfg.PartialTimeout {
-			return g.flush(ctx)
+			return g.flush(ctx, g.file.Pos(), always)
 		}
 		return nil
 	}
@@ -264,7 +272,7 @@ func (g *generation) end(ctx context.Context, buf *tail.Buffer, now time.Time, e
 	if err := g.rest(ctx, buf); err != nil {
 		return err
 	}
-	if err := g.flush(ctx); err != nil {
+	if err := g.flush(ctx, g.file.Pos(), always); err != nil {
 		return err
 	}
 	g.final = true
@@ -296,9 +304,13 @@ func (g *generation) rest(ctx context.Context, buf *tail.Buffer) error {
 	return nil
 }
 
-func (g *generation) flush(ctx context.Context) error {
-	return g.joiner.Flush(g.file.Pos(), func(l runtimelog.Line) error { return g.send(ctx, l) })
+// flush takes the lines without their end whose last piece is older than before.
+func (g *generation) flush(ctx context.Context, end int64, before time.Time) error {
+	return g.joiner.Flush(end, before, func(l runtimelog.Line) error { return g.send(ctx, l) })
 }
+
+// always is after every record's time.
+var always = time.Unix(1<<40, 0)
 
 // publish shows others where the generation is.
 func (g *generation) publish() {

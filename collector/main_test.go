@@ -44,7 +44,7 @@ func child(raw string) error {
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	c, err := New(cfg.Config, Deps{Sink: client, Logger: log})
 	if err != nil {
 		return err

@@ -70,7 +70,7 @@ Coldscope that runs already; --clickhouse then names its store.`,
 	set.StringVarP(&f.output, "output", "o", "text", "text or json: how to print the result")
 	set.StringVar(&f.runtime, "runtime", "auto", "container runtime: docker, process, or auto for docker if its daemon answers")
 	set.StringVar(&f.samples, "samples", "", "`DIR` of the sample functions' programs (default: functions/ beside this program)")
-	set.Int64Var(&f.bandwidth, "registry-bandwidth", 25<<20, "`BYTES` per second of each layer's download; 0 is unlimited")
+	set.Int64Var(&f.bandwidth, "registry-bandwidth", 12<<20, "`BYTES` per second of each layer's download; 0 is unlimited")
 	set.DurationVar(&f.latency, "registry-latency", 15*time.Millisecond, "`TIME` that the registry takes to answer a request")
 	set.String("collector-socket", "", "`PATH` of a running collector's events socket; nothing else is started then")
 	set.DurationVar(&f.wait, "wait", time.Minute, "`TIME` to wait until all lines are stored")
@@ -143,11 +143,12 @@ func (f *demoFlags) show(ctx context.Context, p *process.Process, stdout io.Writ
 		return err
 	}
 	progress.Done(fmt.Sprintf("%d of %d, %d with the right request", report.LinesStored, report.LinesWritten, report.LinesAttributed))
-	slowest, err := f.starts(ctx, p.URL, began, &report)
+	stats, pages, err := starts(waiting, p.URL, began)
 	if err != nil {
 		return err
 	}
-	if err := f.print(stdout, &report, slowest); err != nil {
+	report.Starts(stats, pages)
+	if err := f.print(stdout, &report, pageOf(report.Slowest, pages)); err != nil {
 		return err
 	}
 	return report.Err()
@@ -185,7 +186,7 @@ func (f *demoFlags) start(ctx context.Context, p *process.Process, progress *dem
 	}
 	host, err := functionhost.New(ctx, functionhost.Config{
 		DataDir: hostDir, Events: events, Runtime: f.runtime, Region: "demo", Logger: p.Logger,
-		RegistryBandwidth: f.bandwidth, RegistryLatency: f.latency,
+		RegistryBandwidth: f.bandwidth, RegistryLatency: f.latency, MaxStarts: f.clients,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -216,16 +217,31 @@ func (f *demoFlags) samplesDir() string {
 	return filepath.Join(filepath.Dir(self), "functions")
 }
 
-// starts reads what the API shows of the demo's cold starts, and returns the
-// page of the slowest cold request.
-func (f *demoFlags) starts(ctx context.Context, url string, since time.Time, report *demo.Report) (*read.Page, error) {
+// starts reads what the API shows of the demo's cold starts: the figures, and
+// the page of each request that demanded one. It asks until it gets an answer
+// or ctx ends, since the store may be starting again.
+func starts(ctx context.Context, url string, since time.Time) (*read.ColdStartStats, []*read.Page, error) {
 	api, err := client.New(url, "", http.DefaultClient)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	stats, err := api.ColdStarts(ctx, client.ColdStartsFilter{Namespace: "demo", Since: since.UTC().Format(time.RFC3339Nano), Limit: 500})
+	for {
+		stats, pages, err := askStarts(ctx, api, since)
+		if err == nil {
+			return stats, pages, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil, err
+		case <-time.After(300 * time.Millisecond):
+		}
+	}
+}
+
+func askStarts(ctx context.Context, api *client.Client, since time.Time) (*read.ColdStartStats, []*read.Page, error) {
+	stats, err := api.ColdStarts(ctx, client.ColdStartsFilter{Namespace: "demo", Since: since.UTC().Format(time.RFC3339Nano), Limit: 1000})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var pages []*read.Page
 	for _, s := range stats.Recent {
@@ -234,17 +250,20 @@ func (f *demoFlags) starts(ctx context.Context, url string, since time.Time, rep
 		}
 		page, err := api.Request(ctx, s.RequestID)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		pages = append(pages, page)
 	}
-	report.Starts(stats, pages)
+	return stats, pages, nil
+}
+
+func pageOf(slowest *demo.Slowest, pages []*read.Page) *read.Page {
 	for _, page := range pages {
-		if report.Slowest != nil && page.Invocation.RequestID == report.Slowest.RequestID {
-			return page, nil
+		if slowest != nil && page.Invocation.RequestID == slowest.RequestID {
+			return page
 		}
 	}
-	return nil, nil
+	return nil
 }
 
 func (f *demoFlags) print(stdout io.Writer, report *demo.Report, slowest *read.Page) error {

@@ -19,7 +19,8 @@ type Line struct {
 	Offset    int64 // of its first piece
 	Truncated int64 // bytes missing at the end of Body
 	// Safe is how far the file is done with once this line and all before it
-	// are: never past the first piece of a line that is still open.
+	// are: a place that no line spans, so that who begins to read there gets
+	// the same lines.
 	Safe int64
 }
 
@@ -28,13 +29,15 @@ type Line struct {
 type Joiner struct {
 	limit int
 	open  [2]pending // stdout, stderr
+	since int64      // where the first of the open lines began, and of those that overlapped it
 	valid []byte     // the last line's body, where it had to be made valid
 }
 
 // pending is a line whose last piece has not come.
 type pending struct {
 	open    bool
-	time    time.Time
+	time    time.Time // of the first piece
+	last    time.Time // of the last piece
 	offset  int64
 	buf     []byte // at most limit bytes
 	missing int64  // bytes behind buf that are not kept
@@ -58,12 +61,16 @@ func (j *Joiner) Add(rec Record, offset, end int64) (Line, bool) {
 		return l, true
 	}
 	if !p.open {
+		if !j.Open() {
+			j.since = offset
+		}
 		p.open, p.time, p.offset, p.missing = true, rec.Time, offset, 0
 		if cap(p.buf) > keepBuffer {
 			p.buf = nil
 		}
 		p.buf = p.buf[:0]
 	}
+	p.last = rec.Time
 	p.add(rec, j.limit)
 	if rec.Partial {
 		return Line{}, false
@@ -95,30 +102,35 @@ func (j *Joiner) close(s faas.Stream, p *pending, end int64) Line {
 // Open reports whether the beginning of a line waits for the rest.
 func (j *Joiner) Open() bool { return j.open[0].open || j.open[1].open }
 
-// Safe is how far a file that was read up to end is done with, once all lines are.
+// Safe is how far a file that was read up to end is done with, once all lines
+// are. The start of the oldest open line would not do: a line of the other
+// stream may have begun before it and ended behind it.
 func (j *Joiner) Safe(end int64) int64 {
-	for i := range j.open {
-		if j.open[i].open {
-			end = min(end, j.open[i].offset)
-		}
+	if j.Open() {
+		return j.since
 	}
 	return end
 }
 
-// Flush gives up waiting: it yields what there is of the open lines, in the
-// file's order, until yield fails. end is how far the file was read.
-func (j *Joiner) Flush(end int64, yield func(Line) error) error {
-	for j.Open() {
-		i := 0
-		if !j.open[0].open || j.open[1].open && j.open[1].offset < j.open[0].offset {
-			i = 1
+// Flush gives up waiting: it yields what there is of the open lines whose last
+// piece is from before the given time, in the file's order, until yield fails.
+// end is how far the file was read.
+func (j *Joiner) Flush(end int64, before time.Time, yield func(Line) error) error {
+	for {
+		i := -1
+		for k := range j.open {
+			p := &j.open[k]
+			if p.open && p.last.Before(before) && (i < 0 || p.offset < j.open[i].offset) {
+				i = k
+			}
+		}
+		if i < 0 {
+			return nil
 		}
 		if err := yield(j.close(joined[i], &j.open[i], end)); err != nil {
-			j.open[i].open = true
 			return err
 		}
 	}
-	return nil
 }
 
 // Reset forgets the open lines.

@@ -62,6 +62,7 @@ func TestMetricNames(t *testing.T) {
 		"coldscope_cold_start_phase_duration_seconds",
 		"coldscope_collector_dead_letter_total",
 		"coldscope_collector_lag_bytes",
+		"coldscope_collector_missed_bytes_total",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("metric names differ (-want +got):\n%s", diff)

@@ -413,7 +413,7 @@ func TestProcessIsolation(t *testing.T) {
 		t.Error(diff)
 	}
 	status := string(invoke(t, h, "/?read=/proc/self/status").Body)
-	for _, want := range []string{"NoNewPrivs:\t1", "CapEff:\t0000000000000000", "CapBnd:\t00000000a00405fb"} {
+	for _, want := range []string{"NoNewPrivs:\t1", "CapEff:\t0000000000000000", "CapBnd:\t00000000a00425fb"} {
 		if !strings.Contains(status, want) {
 			t.Errorf("no %q in\n%s", want, status)
 		}

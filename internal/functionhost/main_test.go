@@ -40,12 +40,7 @@ type collector struct {
 
 func newCollector(t *testing.T) *collector {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "events") // short enough for a socket's path
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "s")
+	socket := filepath.Join(t.TempDir(), "s")
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)

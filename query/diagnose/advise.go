@@ -27,6 +27,7 @@ const (
 
 // The kinds of advice.
 const (
+	kindQueue       = "queue"
 	kindImageSize   = "image-size"
 	kindRegistry    = "registry-bandwidth"
 	kindLayerCache  = "layer-cache"
@@ -44,7 +45,7 @@ func Advise(v *read.Invocation, s *read.ColdStart) []read.Advice {
 	}
 	f := gather(s)
 	for _, rule := range []func(*read.Invocation, *read.ColdStart, *facts) *read.Advice{
-		provisioned, layerCache, imageSize, registry, initialization,
+		provisioned, queue, layerCache, imageSize, registry, initialization,
 	} {
 		if a := rule(v, s, f); a != nil {
 			if v.ColdWaitMS != nil {
@@ -136,6 +137,19 @@ func provisioned(v *read.Invocation, s *read.ColdStart, _ *facts) *read.Advice {
 	return &read.Advice{
 		Kind: kindProvisioned, Title: "Hold a provisioned instance", SavesMS: *v.ColdWaitMS,
 		Evidence: evidence + ". One that is held ready makes it wait for none.",
+	}
+}
+
+// queue saves all that passed before anybody worked on the start.
+func queue(_ *read.Invocation, s *read.ColdStart, f *facts) *read.Advice {
+	ms := f.critical[faas.PhaseQueue] + f.critical[faas.PhaseSchedule]
+	if !worth(ms, s) {
+		return nil
+	}
+	return &read.Advice{
+		Kind: kindQueue, Title: "Let the platform begin starts sooner", SavesMS: round(ms),
+		Evidence: fmt.Sprintf("The start waited %s for its turn and for a host, %.0f %% of it, before anything was done for it. "+
+			"More starts at a time, or hosts with room, take that away.", duration(ms), 100*ms/s.TotalMS),
 	}
 }
 

@@ -189,9 +189,16 @@ func check(r *rapid.T, s *read.ColdStart) {
 			r.Fatalf("the path goes on at %s instead of %s", g.Start, t)
 		}
 		t = g.End
+		for _, instant := range []time.Time{g.Start, g.End.Add(-1)} {
+			if g.Name != read.Other && !slices.ContainsFunc(s.Phases, func(p read.Phase) bool {
+				return string(p.Name) == g.Name && !instant.Before(p.Start) && instant.Before(p.End)
+			}) {
+				r.Fatalf("%s is charged at %s but was not active", g.Name, instant)
+			}
+		}
 		if g.Name == read.Other {
 			for _, p := range s.Phases {
-				if p.Start.Before(g.End) && p.End.After(g.Start) {
+				if p.Start.Before(p.End) && p.Start.Before(g.End) && p.End.After(g.Start) {
 					r.Fatalf("%s was active in a part that is charged to nobody", p.Name)
 				}
 			}
@@ -217,6 +224,7 @@ func TestAdvise(t *testing.T) {
 	tiny := start(80, phase(faas.PhaseInit, 0, 80))
 	blind := start(4000, phase(faas.PhasePull, 0, 4000)) // no layers known
 	blind.Phases[0].Attributes = map[string]string{"bytes": "40000000"}
+	queued := start(1000, phase(faas.PhaseQueue, 0, 300), phase(faas.PhaseSchedule, 300, 400), phase(faas.PhaseCreate, 400, 1000))
 	cached := start(2000, phase(faas.PhasePull, 0, 1000), phase(faas.PhaseInit, 1000, 2000))
 	cached.Layers = []read.Layer{layer(1_000_000, 0, 1000), {Digest: "sha256:cached", Bytes: 900_000_000, Cache: "hit"}}
 	for _, test := range []struct {
@@ -231,6 +239,7 @@ func TestAdvise(t *testing.T) {
 		{"quick but init", quick, 300, []string{kindInit}, []float64{200}},
 		{"not worth a word", tiny, 80, []string{}, []float64{}},
 		{"no layers known", blind, 4000, []string{kindProvisioned, kindRegistry, kindImageSize}, []float64{4000, 3600, 2000}},
+		{"its turn came late", queued, 900, []string{kindQueue}, []float64{400}},
 		{"most was cached", cached, 2000, []string{kindProvisioned, kindInit, kindImageSize}, []float64{2000, 1000, 500}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -175,7 +176,7 @@ func TestSharedInstance(t *testing.T) {
 		n++
 		return schema.LogRow{
 			Tenant: "default", Namespace: "n", Function: "f", Instance: instance, Time: readtest.At(at), Stream: "stdout",
-			RequestID: request, Attribution: attribution, Body: fmt.Sprint(n), FileID: 1, Offset: uint64(n), Revision: 1,
+			RequestID: request, Attribution: attribution, Body: strconv.Itoa(n), FileID: 1, Offset: uint64(n), Revision: 1,
 		}
 	}
 	readtest.Insert(t, conn, schema.Logs,

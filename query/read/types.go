@@ -111,7 +111,7 @@ type Line struct {
 // Advice is one way to a faster start, with what speaks for it. What several
 // of them save does not add up: they may remove the same wait.
 type Advice struct {
-	Kind     string  `json:"kind" enum:"image-size,registry-bandwidth,layer-cache,init,provisioned"`
+	Kind     string  `json:"kind" enum:"queue,image-size,registry-bandwidth,layer-cache,init,provisioned"`
 	Title    string  `json:"title"`
 	Evidence string  `json:"evidence" doc:"The facts of this start that it rests on"`
 	SavesMS  float64 `json:"saves_ms" doc:"What it would have saved of this start, at most"`

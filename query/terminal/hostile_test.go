@@ -55,6 +55,15 @@ func TestWidth(t *testing.T) {
 			t.Errorf("cut %q to %d: %q, want %q", test.text, test.columns, got, test.want)
 		}
 	}
+	for text, want := range map[string]string{
+		"short": "short", "a log line of words": "a log line|of words", "abcdefghijklmnop": "abcdefghijkl|mnop",
+		"x abcdefghijklmnopqrstuvwxyz 0123456789": "x abcdefghij|klmnopqrstuv|wxyz 012345…",
+		"漢字漢字漢字漢字":                                "漢字漢字漢字|漢字", "": "", " ": " ",
+	} {
+		if got := strings.Join(fold(text, 12, 3), "|"); got != want {
+			t.Errorf("fold %q: %q, want %q", text, got, want)
+		}
+	}
 	if got := wrap("took 3.49 s, then 12 % more", 8); strings.Join(got, "|") != "took|3.49 s,|then|12 %|more" {
 		t.Errorf("%q", got)
 	}

@@ -93,8 +93,10 @@ func name(namespace, function string) string {
 	return clean(namespace) + "/" + clean(function)
 }
 
-// maxRows bounds the rows of one multi-line body.
-const maxRows = 60
+const (
+	maxRows = 60 // of one multi-line body
+	maxWrap = 3  // rows that one long row is continued on
+)
 
 func (s *screen) lines(page *read.Page, zero time.Time) {
 	note := plural(len(page.Lines), "line")
@@ -139,13 +141,17 @@ func (s *screen) body(l *read.Line, prefix string, st style, indent int) {
 		missing = fmt.Sprintf(" (%s more)%s", plural(extra, "row"), missing)
 	}
 	for i, row := range rows {
-		row = clean(strings.TrimRight(row, "\r"))
 		tail := ""
 		if i == len(rows)-1 {
 			tail = cut(missing, room)
 		}
-		s.line(prefix, s.paint(st, cut(row, room-textWidth(tail))), s.paint(dim, tail))
-		if i == 0 {
+		pieces := fold(clean(strings.TrimRight(row, "\r")), room, maxWrap)
+		for n, piece := range pieces {
+			if n < len(pieces)-1 {
+				s.line(prefix, s.paint(st, piece))
+			} else {
+				s.line(prefix, s.paint(st, cut(piece, room-textWidth(tail))), s.paint(dim, tail))
+			}
 			prefix = strings.Repeat(" ", indent)
 		}
 	}

@@ -32,7 +32,7 @@ const (
 // may give the width. getenv is os.Getenv.
 func Detect(out *os.File, getenv func(string) string) Options {
 	var o Options
-	fd := int(out.Fd()) //nolint:gosec // a descriptor is small
+	fd := int(out.Fd())
 	if term.IsTerminal(fd) {
 		o.Color = getenv("NO_COLOR") == "" && getenv("TERM") != "dumb"
 		if width, _, err := term.GetSize(fd); err == nil {
@@ -135,6 +135,9 @@ func (s *screen) facts(st style, texts ...string) {
 
 // duration gives milliseconds in three significant digits or so.
 func duration(ms float64) string {
+	if ms < 0 {
+		return "-" + duration(-ms)
+	}
 	switch {
 	case ms >= 600_000:
 		return fmt.Sprintf("%.1f min", ms/60_000)
@@ -148,7 +151,7 @@ func duration(ms float64) string {
 		return fmt.Sprintf("%.0f ms", ms)
 	case ms >= 9.995:
 		return fmt.Sprintf("%.1f ms", ms)
-	case ms == 0:
+	case ms < 0.005:
 		return "0 ms"
 	}
 	return fmt.Sprintf("%.2f ms", ms)

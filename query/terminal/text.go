@@ -92,6 +92,27 @@ func cut(text string, columns int) string {
 	return text
 }
 
+// fold breaks text into at most rows pieces of at most columns: between words
+// where there is a blank near the end, else where it must. An ellipsis at the
+// end shows that something is missing.
+func fold(text string, columns, rows int) []string {
+	var pieces []string
+	for len(pieces) < rows-1 && textWidth(text) > columns {
+		n, at := 0, len(text)
+		for i, r := range text {
+			if n += runeWidth(r); n > columns {
+				at = i
+				break
+			}
+		}
+		if blank := strings.LastIndexByte(text[:at], ' '); blank >= at*2/3 && blank > 0 {
+			at = blank
+		}
+		pieces, text = append(pieces, text[:at]), strings.TrimPrefix(text[at:], " ")
+	}
+	return append(pieces, cut(text, columns))
+}
+
 // left pads or cuts text to exactly columns.
 func left(text string, columns int) string {
 	text = cut(text, columns)

@@ -75,7 +75,7 @@ func TestDemoStaysUp(t *testing.T) {
 		if err := json.Unmarshal([]byte(coldscope(t, "request", id, "--url", p.url, "-o", "json")), &page); err != nil || page.Invocation.RequestID != id {
 			t.Errorf("coldscope request -o json: %v, %+v", err, page.Invocation)
 		}
-		if out := coldscope(t, "coldstarts", "--url", p.url); !strings.Contains(out, "pull") || !strings.Contains(out, "p99") {
+		if out := coldscope(t, "coldstarts", "--url", p.url); !strings.Contains(out, "pull") || !strings.Contains(out, "P99") {
 			t.Errorf("coldscope coldstarts:\n%s", out)
 		}
 		var stats read.ColdStartStats
@@ -166,8 +166,9 @@ func queryDashboards(t *testing.T, conn driver.Conn, from time.Time) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	everything := map[string][]string{"tenant": {"default"}, "namespace": {grafana.All}, "function": {grafana.All}}
 	for _, q := range queries {
-		sql, err := grafana.Expand(q.SQL, from, time.Now(), nil)
+		sql, err := grafana.Expand(q.SQL, from, time.Now(), everything)
 		if err != nil {
 			t.Errorf("%s: %v", q.Name, err)
 			continue

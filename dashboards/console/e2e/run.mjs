@@ -113,6 +113,20 @@ for (const [width, height] of [[375, 812], [768, 1024], [1440, 900]]) {
   await page.locator('[data-row=handler]').waitFor();
   await page.keyboard.press('Escape');
   await page.waitForURL((u) => u.pathname === '/');
+  check('list: coming back keeps the filters', new URL(page.url()).search === '?range=24h', page.url());
+  await page.locator('[data-request]').first().waitFor();
+  check('list: coming back keeps the selection', (await page.locator('[aria-selected=true]').getAttribute('data-request')) === second);
+
+  // A page opened from far down begins at its top, and the list is where it was.
+  await page.keyboard.press('Shift+G');
+  await page.waitForTimeout(300);
+  const far = await page.evaluate(() => scrollY);
+  await page.keyboard.press('Enter');
+  await page.locator('[data-row=handler]').waitFor();
+  check('request: begins at the top', (await page.evaluate(() => scrollY)) === 0);
+  await page.goBack();
+  await page.locator('[aria-selected=true]').waitFor();
+  check('list: coming back keeps the place', Math.abs((await page.evaluate(() => scrollY)) - far) < 50, `${await page.evaluate(() => scrollY)} of ${far}`);
 
   await page.goto(`${base}/?range=24h`);
   await page.locator('[data-request]').first().waitFor();

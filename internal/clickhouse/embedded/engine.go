@@ -18,6 +18,7 @@ package embedded
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,7 +33,6 @@ const (
 	startTimeout   = 30 * time.Second // of one start of the child
 	leaveTimeout   = 20 * time.Second // for the child of a dead parent to leave the directory
 	closeTimeout   = 20 * time.Second // of Close, where its context has no deadline
-	portTries      = 3                // ports tried when the first is taken from under us
 	settledAfter   = time.Minute      // a child that lived this long starts with a clean record
 	maxFailures    = 15               // deaths and failed starts in a row that are made up for: about a minute
 	firstBackoff   = 100 * time.Millisecond
@@ -65,7 +65,8 @@ type Engine struct {
 	access       access
 	maxFailures  int
 	log          *slog.Logger
-	lock         *os.File
+	lock         *os.File // on the data directory
+	port         *os.File // keeps the child's port
 
 	stop     chan struct{} // closed by the first Close
 	stopOnce sync.Once
@@ -113,7 +114,8 @@ func Start(ctx context.Context, opts Options) (*Engine, error) {
 	}
 	c, err := e.startFirst(ctx, opts.MemoryLimit)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start engine: %w", err), e.lock.Close())
+		e.release()
+		return nil, fmt.Errorf("start engine: %w", err)
 	}
 	e.log.Info("engine started", "pid", c.pid(), "addr", e.access.addr(), "data_dir", dir, "version", c.version)
 	if c.version != engineVersion {
@@ -132,26 +134,31 @@ func privateDir(dir string) error {
 	return os.Chmod(dir, 0o700)
 }
 
-// startFirst settles port and password and starts the child. It takes another
-// port if somebody took ours between looking and listening.
+// startFirst settles port and password and starts the child.
 func (e *Engine) startFirst(ctx context.Context, memoryLimit int64) (*child, error) {
 	if err := waitForStore(ctx, e.dir); err != nil {
 		return nil, err
 	}
-	saved := readAccess(e.dir)
-	for try := 1; ; try++ {
-		var err error
-		if e.access, err = saved.complete(); err != nil {
-			return nil, err
-		}
-		if err := writeFiles(e.dir, e.access, memoryLimit); err != nil {
-			return nil, err
-		}
-		c, err := e.startChild(ctx)
-		if err == nil || try == portTries || ctx.Err() != nil || portFree(e.access.Port) {
-			return c, err
-		}
+	e.access = readAccess(e.dir)
+	if e.access.Password == "" {
+		e.access.Password = rand.Text() + rand.Text()
 	}
+	var err error
+	if e.port, e.access.Port, err = reserve(ctx, e.access.Port); err != nil {
+		return nil, err
+	}
+	if err := writeFiles(e.dir, e.access, memoryLimit); err != nil {
+		return nil, err
+	}
+	return e.startChild(ctx)
+}
+
+// release gives up port and directory. No child runs.
+func (e *Engine) release() {
+	if e.port != nil {
+		_ = e.port.Close()
+	}
+	_ = e.lock.Close() // the lock goes with the file
 }
 
 // waitForStore waits until the child of an owner that was killed has left, and
@@ -222,7 +229,7 @@ func (e *Engine) Close(ctx context.Context) error {
 // engine gives up.
 func (e *Engine) supervise(ctx context.Context, c *child) {
 	defer close(e.done)
-	defer e.lock.Close() //nolint:errcheck // the lock goes with the file
+	defer e.release()
 	ctx, cancel := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { // Close also ends a start that is under way

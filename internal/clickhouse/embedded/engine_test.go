@@ -440,36 +440,63 @@ func TestPortTaken(t *testing.T) {
 	open(t, again.DSN())
 }
 
-// The port is taken while the child is down: the engine comes back on it, and
-// under the same DSN, as soon as it is free.
-func TestPortTakenMeanwhile(t *testing.T) {
+// While the child is down, nobody can take its port: it comes back under the
+// same DSN.
+func TestPortIsKept(t *testing.T) {
 	e := startEngine(t, Options{DataDir: t.TempDir()})
 	pid := e.PID()
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	var l net.Listener
-	eventually(t, "the port", func() bool {
-		var err error
-		l, err = net.Listen("tcp", e.access.addr())
-		return err == nil
-	})
-	failed := make(chan struct{})
-	go func() {
-		defer close(failed)
-		_, err := e.startChild(t.Context())
-		if err == nil || !strings.Contains(err.Error(), "in use") {
-			t.Errorf("start on a port that is taken: %v", err)
+	eventually(t, "the child's death", func() bool { return e.PID() != pid })
+	tries := 0
+	eventually(t, "a new child", func() bool {
+		tries++
+		if l, err := net.Listen("tcp", e.access.addr()); err == nil {
+			t.Error("the port could be taken")
+			_ = l.Close()
 		}
-	}()
-	began := time.Now()
-	<-failed
-	t.Logf("one start failed after %s", time.Since(began))
-	if err := l.Close(); err != nil {
+		return e.PID() != 0
+	})
+	t.Logf("refused %d times", tries)
+	open(t, e.DSN())
+	held, port, err := reserve(t.Context(), e.access.Port)
+	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a new child", func() bool { return e.PID() != 0 && e.PID() != pid })
-	open(t, e.DSN())
+	if port == e.access.Port {
+		t.Error("a second engine got the port of the first")
+	}
+	if err := held.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// The child cannot listen: that is said at once, and not after a time-out.
+func TestChildCannotListen(t *testing.T) {
+	dir := t.TempDir()
+	e := startEngine(t, Options{DataDir: dir, maxFailures: 1})
+	config, err := os.ReadFile(filepath.Join(dir, configFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := strings.ReplaceAll(string(config), "<listen_host>127.0.0.1", "<listen_host>192.0.2.1") // nobody's
+	if err := os.WriteFile(filepath.Join(dir, configFile), []byte(other), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(e.PID(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	select {
+	case <-e.Done():
+	case <-time.After(20 * time.Second):
+		t.Fatal("still trying")
+	}
+	t.Logf("given up after %s: %v", time.Since(began), e.Err())
+	if err := e.Err(); err == nil || !strings.Contains(err.Error(), "does not listen") || !strings.Contains(err.Error(), "192.0.2.1") {
+		t.Errorf("Err = %v", err)
+	}
 }
 
 func TestNotInstalled(t *testing.T) {

@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"bytes"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -11,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math/big"
 	"net"
 	"net/url"
 	"os"
@@ -62,46 +60,6 @@ func readAccess(dir string) access {
 		return access{}
 	}
 	return a
-}
-
-// complete makes up what a lacks, and replaces a port that somebody else took.
-func (a access) complete() (access, error) {
-	if a.Password == "" {
-		a.Password = rand.Text() + rand.Text()
-	}
-	if a.Port == 0 || !portFree(a.Port) {
-		port, err := freePort()
-		if err != nil {
-			return access{}, err
-		}
-		a.Port = port
-	}
-	return a, nil
-}
-
-func portFree(port int) bool {
-	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
-	if err != nil {
-		return false
-	}
-	return l.Close() == nil
-}
-
-// freePort looks below the range from which systems take the local ports of
-// outgoing connections: one of those could take our port while the engine is
-// down for a moment.
-func freePort() (int, error) {
-	const low, high, tries = 20000, 32000, 50
-	for range tries {
-		n, err := rand.Int(rand.Reader, big.NewInt(high-low))
-		if err != nil {
-			return 0, fmt.Errorf("choose port: %w", err)
-		}
-		if port := low + int(n.Int64()); portFree(port) {
-			return port, nil
-		}
-	}
-	return 0, fmt.Errorf("choose port: %d ports between %d and %d of %s tried, all in use", tries, low, high, host)
 }
 
 // settings fills in the two templates.

@@ -43,7 +43,7 @@ func (e *Engine) startChild(ctx context.Context) (*child, error) {
 		Args:        []string{childName, e.library, e.dir},
 		Env:         childEnvironment(),
 		Dir:         e.dir,
-		Stderr:      c.output, // standard output is the chatter of an interactive session
+		Stderr:      c.output,                            // standard output is the chatter of an interactive session
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true}, // ^C in the terminal is for the parent
 		WaitDelay:   time.Second,
 	}
@@ -78,6 +78,10 @@ func childEnvironment() []string {
 	return env
 }
 
+// startFailed stands before the error of a statement in what an interactive
+// engine says. It would go on without listening.
+const startFailed = "Received exception"
+
 // waitReady waits until the engine answers the real user.
 func (e *Engine) waitReady(ctx context.Context, c *child) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("engine did not answer within %s", startTimeout))
@@ -92,6 +96,9 @@ func (e *Engine) waitReady(ctx context.Context, c *child) error {
 		case <-c.exited:
 			return c.deathCause()
 		case <-tick.C:
+		}
+		if strings.Contains(c.output.String(), startFailed) {
+			return fmt.Errorf("engine process %d does not listen%s", c.pid(), c.said())
 		}
 		if last = c.ping(ctx, e.DSN()); last == nil {
 			return nil
@@ -137,14 +144,19 @@ func (c *child) deathCause() error {
 
 // said is what the process printed, for the end of an error's text.
 func (c *child) said() string {
+	text := c.output.String()
+	if _, after, found := strings.Cut(text, startFailed); found { // without the log before it
+		text = strings.TrimPrefix(after, ":")
+	}
 	var lines []string
-	for line := range strings.Lines(c.output.String()) {
+	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		if cut, _, found := strings.Cut(line, ", Stack trace (when"); found {
 			lines = append(lines, cut)
 			break
 		}
-		if line != "" && !strings.HasPrefix(line, "Logging ") { // where it logs, said at every start
+		// Left out: where it logs, and control sequences for a terminal.
+		if line != "" && !strings.HasPrefix(line, "Logging ") && !strings.HasPrefix(line, "\x1b[") {
 			lines = append(lines, line)
 		}
 	}

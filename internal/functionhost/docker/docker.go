@@ -117,8 +117,10 @@ func (r *Runtime) Name() string { return "docker" }
 // Run waits until ctx ends, and then removes containers and images.
 func (r *Runtime) Run(ctx context.Context) error {
 	<-ctx.Done()
-	defer r.api.Close()
-	defer r.transport.CloseIdleConnections()
+	defer func() {
+		r.transport.CloseIdleConnections()
+		_ = r.api.Close() // drops connections
+	}()
 	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.RemoveGrace+callTimeout)
 	defer cancel()
 	r.mu.Lock()

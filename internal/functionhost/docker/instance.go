@@ -74,7 +74,8 @@ func (i *instance) Start(ctx context.Context) error {
 		cancel()
 		select { // the watch's own goroutine hands over one of these
 		case <-wait.Result:
-		case <-wait.Error:
+		case watchErr := <-wait.Error:
+			i.runtime.cfg.Logger.Debug("container was not started", "container", i.id, "error", watchErr)
 		}
 		return fmt.Errorf("start container %s: %w", i.id, err)
 	}

@@ -152,6 +152,7 @@ func (l *layer) MediaType() (types.MediaType, error) { return types.DockerLayer,
 func (l *layer) Compressed() (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(l.packed)), nil
 }
+
 func (l *layer) Uncompressed() (io.ReadCloser, error) {
 	return gzip.NewReader(bytes.NewReader(l.packed))
 }

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -115,11 +116,11 @@ func enterRoot(p *plan) error {
 		return err
 	}
 	var lower strings.Builder
-	for i := len(p.Layers) - 1; i >= 0; i-- {
+	for _, layer := range slices.Backward(p.Layers) {
 		if lower.Len() > 0 {
 			lower.WriteByte(':')
 		}
-		lower.WriteString(p.Layers[i])
+		lower.WriteString(layer)
 	}
 	root := filepath.Join(p.Scratch, "root")
 	options := "lowerdir=" + lower.String() + ",upperdir=" + p.Scratch + "/upper,workdir=" + p.Scratch + "/work"
@@ -192,7 +193,7 @@ func mountSystem() error {
 }
 
 func bind(from, on string, flags uintptr) error {
-	if _, err := os.Stat(on); err != nil {
+	if !exists(on) {
 		return nil // not in this kernel
 	}
 	if err := unix.Mount(from, on, "", unix.MS_BIND, ""); err != nil {
@@ -212,7 +213,7 @@ func loopbackUp() error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	lo, err := unix.NewIfreq("lo")
 	if err != nil {
 		return err
@@ -317,7 +318,7 @@ func lookUpUser(spec string) (uid, gid int, err error) {
 	}
 	user, group, hasGroup := strings.Cut(spec, ":")
 	uid, err = strconv.Atoi(user)
-	if entry := findEntry("/etc/passwd", user, err == nil); entry != nil && len(entry) > 3 {
+	if entry := findEntry("/etc/passwd", user, err == nil); len(entry) > 3 {
 		uid, err = strconv.Atoi(entry[2])
 		if err == nil {
 			gid, err = strconv.Atoi(entry[3])

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -175,7 +174,5 @@ func (o *outlet) finish() {
 	}
 }
 
-var _ io.Closer = (*outlet)(nil)
-
-// Close ends run.
-func (o *outlet) Close() error { return o.r.Close() }
+// close ends run.
+func (o *outlet) close() { o.r.Close() }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -78,8 +79,8 @@ func (i *Instance) start(ctx context.Context) error {
 	}
 	i.theirs = [2]*os.File{}
 	if err != nil {
-		i.out[0].Close()
-		i.out[1].Close()
+		i.out[0].close()
+		i.out[1].close()
 		return err
 	}
 	for _, o := range i.out {
@@ -224,11 +225,11 @@ func (i *Instance) Remove(context.Context) error {
 	var errs []error
 	if i.cmd != nil && i.cmd.Process != nil {
 		errs = append(errs, i.kill())
-		i.out[0].Close()
-		i.out[1].Close()
+		i.out[0].close()
+		i.out[1].close()
 	} else { // never started
 		for n := range i.out {
-			i.out[n].Close()
+			i.out[n].close()
 			if i.theirs[n] != nil {
 				i.theirs[n].Close()
 			}
@@ -272,8 +273,8 @@ func (r *Runtime) newInstance(spec container.Spec, img *storedImage) (_ *Instanc
 	var undo []func()
 	defer func() {
 		if err != nil {
-			for n := len(undo) - 1; n >= 0; n-- {
-				undo[n]()
+			for _, f := range slices.Backward(undo) {
+				f()
 			}
 		}
 	}()
@@ -281,7 +282,7 @@ func (r *Runtime) newInstance(spec container.Spec, img *storedImage) (_ *Instanc
 	if err := os.MkdirAll(i.plan.Scratch, 0o711); err != nil {
 		return nil, err
 	}
-	undo = append(undo, func() { os.RemoveAll(i.plan.Scratch) })
+	undo = append(undo, func() { _ = os.RemoveAll(i.plan.Scratch) })
 	i.log, err = createLog(r.logPath(spec.Ref), r.cfg.Now)
 	if err != nil {
 		return nil, err
@@ -292,7 +293,7 @@ func (r *Runtime) newInstance(spec container.Spec, img *storedImage) (_ *Instanc
 		if err != nil {
 			return nil, err
 		}
-		undo = append(undo, func() { i.out[n].Close(); i.theirs[n].Close() })
+		undo = append(undo, func() { i.out[n].close(); i.theirs[n].Close() })
 	}
 	i.memory, err = newMemoryGroup(r.groupPrefix()+spec.Instance, spec.MemoryLimit)
 	if err != nil {

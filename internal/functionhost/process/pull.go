@@ -290,7 +290,7 @@ func (s *imageStore) download(ctx context.Context, l v1.Layer, st *layerState) e
 	if err != nil {
 		return fmt.Errorf("download layer %s: %w", digest, err)
 	}
-	defer os.Remove(f.Name()) // gone already if all went well
+	defer func() { _ = os.Remove(f.Name()) }() // gone already if all went well
 	_, err = io.Copy(f, from)
 	if err := errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("download layer %s: %w", digest, err)
@@ -326,7 +326,7 @@ func (s *imageStore) unpack(ctx context.Context, st *layerState, diffID v1.Hash)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(tmp) // gone already if all went well
+	defer func() { _ = os.RemoveAll(tmp) }() // gone already if all went well
 	if err := os.Chmod(tmp, 0o755); err != nil {
 		return err
 	}

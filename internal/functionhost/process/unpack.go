@@ -47,7 +47,7 @@ func unpack(r io.Reader, dir string) (diffID string, err error) {
 	if err != nil {
 		return "", err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	sum := sha256.New()
 	counted := io.TeeReader(io.LimitReader(plain, maxLayerBytes), sum)
 	u := unpacker{root: root}
@@ -194,7 +194,7 @@ func (u *unpacker) attributes(h *tar.Header, name string) error {
 		attr, ok := strings.CutPrefix(key, "SCHILY.xattr.")
 		// Only what works the same everywhere; trusted.overlay.* would be
 		// instructions to our own overlay.
-		if !ok || !(attr == "security.capability" || strings.HasPrefix(attr, "user.")) {
+		if !ok || attr != "security.capability" && !strings.HasPrefix(attr, "user.") {
 			continue
 		}
 		if h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeDir {

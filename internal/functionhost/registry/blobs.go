@@ -76,7 +76,7 @@ func (s *blobStore) add(ctx context.Context, h v1.Hash, open func() (io.ReadClos
 	if err != nil {
 		return fmt.Errorf("write blob %s: %w", h, err)
 	}
-	defer os.Remove(f.Name()) // gone already if all went well
+	defer func() { _ = os.Remove(f.Name()) }() // gone already if all went well
 	got, _, err := v1.SHA256(io.TeeReader(from, f))
 	if err := errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("write blob %s: %w", h, err)

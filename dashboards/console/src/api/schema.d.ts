@@ -489,9 +489,16 @@ export interface operations {
                 /** @description How many starts each of the lists slowest and recent holds */
                 limit?: number;
                 namespace?: string;
+                /** @description Beginning of the time range (inclusive): an RFC 3339 time, or a duration before now such as 90s, 15m, 24h or 7d. Default: no limit */
+                since?: string;
+                /** @description End of the time range (exclusive), written as since is. Default: no limit */
+                until?: string;
                 version?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The tenant; default if absent */
+                "X-Scope-OrgID"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -537,8 +544,16 @@ export interface operations {
     };
     "list-functions": {
         parameters: {
-            query?: never;
-            header?: never;
+            query?: {
+                /** @description Beginning of the time range (inclusive): an RFC 3339 time, or a duration before now such as 90s, 15m, 24h or 7d. Default: no limit */
+                since?: string;
+                /** @description End of the time range (exclusive), written as since is. Default: no limit */
+                until?: string;
+            };
+            header?: {
+                /** @description The tenant; default if absent */
+                "X-Scope-OrgID"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -593,9 +608,16 @@ export interface operations {
                 function?: string;
                 limit?: number;
                 namespace?: string;
+                /** @description Beginning of the time range (inclusive): an RFC 3339 time, or a duration before now such as 90s, 15m, 24h or 7d. Default: no limit */
+                since?: string;
                 status?: "ok" | "error" | "timeout" | "oom" | "cancelled" | "running";
+                /** @description End of the time range (exclusive), written as since is. Default: no limit */
+                until?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The tenant; default if absent */
+                "X-Scope-OrgID"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -642,7 +664,10 @@ export interface operations {
     "get-request": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The tenant; default if absent */
+                "X-Scope-OrgID"?: string;
+            };
             path: {
                 /** @description The request's ID */
                 id: string;

@@ -1,4 +1,5 @@
 import type { ReactNode } from 'react';
+import { Link } from 'react-router';
 import type { Invocation, Page } from '../api/types';
 import { ColdBadge, StatusBadge } from '../shell/Badges';
 import { ago, bytes, clock, day, duration, memory, percent, shortDigest } from '../text/format';
@@ -68,7 +69,7 @@ export function Facts({ page: { invocation: v, cold_start: cold, attempts }, now
               <Fact name="Registry">{cold.registry ? `${cold.registry}${cold.region ? ` (${cold.region})` : ''}` : undefined}</Fact>
               <Fact name="Initialization">{cold.initialization}</Fact>
               <Fact name="Started for">
-                {cold.request_id === v.request_id ? 'this request' : cold.request_id ? <a href={`/requests/${encodeURIComponent(cold.request_id)}`}>another request</a> : undefined}
+                {cold.request_id === v.request_id ? 'this request' : cold.request_id ? <Link to={`/requests/${encodeURIComponent(cold.request_id)}`}>another request</Link> : undefined}
               </Fact>
             </>
           ) : null}

@@ -7,6 +7,7 @@ import type { Page } from '../api/types';
 import { Icon } from '../shell/Icon';
 import { Failure, Message, Stale } from '../shell/Message';
 import { useNow, useTitle } from '../shell/hooks';
+import { lastList } from '../shell/place';
 import { parseInstant, type Interval } from '../timeline/clock';
 import { plan } from '../timeline/plan';
 import { AdviceCards } from './AdviceCards';
@@ -25,7 +26,6 @@ export function RequestView() {
   const { id = '' } = useParams();
   useTitle(`Request ${id.slice(0, 8)}`);
   const [opened] = useState(Date.now);
-  const now = useNow(1000);
   const query = useQuery({
     queryKey: ['request', id],
     queryFn: ({ signal }) => api.request(id, signal),
@@ -34,6 +34,8 @@ export function RequestView() {
       return missing(state.error) && Date.now() - opened < appearMS && 2000;
     },
   });
+
+  const now = useNow(query.data ? 0 : 1000);
 
   if (query.data) {
     return (
@@ -97,14 +99,14 @@ function Found({ page }: { page: Page }) {
       () => {
         if (zoom) setZoom(undefined);
         else if (selected !== undefined) setSelected(undefined);
-        else if (!document.querySelector('[role=dialog]')) void navigate('/');
+        else if (!document.querySelector('[role=dialog]')) void navigate(lastList.url);
       },
     ],
   ]);
 
   return (
     <div className={styles.page}>
-      <Link to="/" className={styles.back}>
+      <Link to={lastList.url} className={styles.back}>
         <Icon name="back" size={15} /> Requests
       </Link>
       <Facts page={page} now={now} />

@@ -38,10 +38,10 @@ export function Waterfall({ plan, lines, failed, zoom, setZoom, selected, onLine
         <h2 id="timeline" className="section">
           Timeline
         </h2>
-        <span className={styles.hint}>{zoom ? `${offset(zoom.start - plan.origin, zoom.end - zoom.start)} to ${offset(zoom.end - plan.origin, zoom.end - zoom.start)}` : 'drag to zoom, or choose a row'}</span>
         <Button className={zoom ? undefined : styles.noZoom} variant="default" size="compact-xs" onClick={() => setZoom(undefined)}>
           Show all
         </Button>
+        <span className={styles.hint}>{zoom ? `${offset(zoom.start - plan.origin, zoom.end - zoom.start)} to ${offset(zoom.end - plan.origin, zoom.end - zoom.start)}` : 'drag to zoom, or choose a row'}</span>
       </div>
       {plan.shares.length > 0 ? <Shares shares={plan.shares} /> : null}
       <div className={styles.chart} {...handlers}>

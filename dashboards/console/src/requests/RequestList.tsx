@@ -6,6 +6,7 @@ import type { Invocation } from '../api/types';
 import { ColdBadge, StatusBadge } from '../shell/Badges';
 import { ago, clock, day, duration } from '../text/format';
 import { parseInstant } from '../timeline/clock';
+import { lastList } from '../shell/place';
 import { useNarrow } from '../shell/useNarrow';
 import styles from './RequestList.module.css';
 
@@ -56,7 +57,7 @@ export function RequestList({ requests, now, more, loadingMore, loadMore, ref }:
 
   const navigate = useNavigate();
   // By ID and not by index: new requests come in above.
-  const [selected, setSelected] = useState('');
+  const [selected, setSelected] = useState(lastList.row);
   useImperativeHandle(
     ref,
     () => ({
@@ -72,10 +73,14 @@ export function RequestList({ requests, now, more, loadingMore, loadMore, ref }:
         const request = requests.find((r) => rowID(r) === selected);
         // A focused link or button keeps its own Enter.
         if (request && (document.activeElement === document.body || document.activeElement?.id === 'main')) {
+          lastList.row = selected;
           void navigate(`/requests/${encodeURIComponent(request.request_id)}`);
         }
       },
-      clear: () => setSelected(''),
+      clear: () => {
+        lastList.row = '';
+        setSelected('');
+      },
     }),
     [requests, selected, virtual, navigate],
   );
@@ -84,7 +89,7 @@ export function RequestList({ requests, now, more, loadingMore, loadMore, ref }:
   return (
     <div className={styles.list} role="table" aria-rowcount={requests.length + 1} aria-label="Requests, newest first">
       <div className={styles.head} role="row">
-        <span role="columnheader">Time</span>
+        <span role="columnheader">Started</span>
         <span role="columnheader">Status</span>
         <span role="columnheader">Function</span>
         <span role="columnheader">Request</span>
@@ -139,9 +144,11 @@ interface RowProps {
 }
 
 function Row({ request: r, index, now, longest, selected, top, height }: RowProps) {
-  const started = parseInstant(r.queued_at) ?? parseInstant(r.started_at) ?? now;
+  // The list's order is that of the starts, so that is the time it shows.
+  const started = parseInstant(r.started_at) ?? now;
+  const received = parseInstant(r.queued_at) ?? started;
   const running = r.status === 'running';
-  const total = r.total_ms ?? (running ? Math.max(0, now - started) : null);
+  const total = r.total_ms ?? (running ? Math.max(0, now - received) : null);
   const wait = Math.min(r.cold ? (r.cold_wait_ms ?? 0) : 0, total ?? 0);
   const handler = Math.min(r.duration_ms ?? Infinity, (total ?? 0) - wait);
   return (
@@ -151,19 +158,22 @@ function Row({ request: r, index, now, longest, selected, top, height }: RowProp
       role="row"
       aria-rowindex={index + 2}
       aria-selected={selected}
-      data-cold={r.cold ?? false}
+      onClick={() => (lastList.row = rowID(r))}
+      data-cold={r.cold}
       data-request={r.request_id}
       style={{ transform: `translateY(${top}px)`, height }}
     >
-      <span role="cell" className={styles.time} title={`${day(started)}, ${ago(started, now)}`}>
+      <span role="cell" className={styles.time} title={`${day(started)}, ${ago(started, now)}; received ${clock(received)}`}>
         <span className="num">{clock(started)}</span>
       </span>
       <span role="cell" className={styles.state}>
         <StatusBadge invocation={r} />
       </span>
-      <span role="cell" className={`${styles.fn} ellipsis`}>
-        {r.namespace ? <span className={styles.soft}>{r.namespace}/</span> : null}
-        {r.function}
+      <span role="cell" className={styles.fn}>
+        <span className="ellipsis" title={`${r.namespace}/${r.function}`}>
+          {r.namespace ? <span className={styles.soft}>{r.namespace}/</span> : null}
+          {r.function}
+        </span>
         {r.version ? <span className={styles.version}>{r.version}</span> : null}
       </span>
       <span role="cell" className={`${styles.id} mono ellipsis`} title={r.request_id}>

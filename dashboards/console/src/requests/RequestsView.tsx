@@ -8,6 +8,7 @@ import type { Status } from '../api/types';
 import { Icon } from '../shell/Icon';
 import { Failure, Message, Stale } from '../shell/Message';
 import { useNow, useTitle } from '../shell/hooks';
+import { lastList } from '../shell/place';
 import { narrows, readFilters, statuses, writeFilters, type Filters, type Range } from './filters';
 import { RequestList, type RequestListHandle } from './RequestList';
 import { StartsStrip } from './StartsStrip';
@@ -23,6 +24,9 @@ export function RequestsView() {
   useTitle('Requests');
   const [params, setParams] = useSearchParams();
   const filters = useMemo(() => readFilters(params), [params]);
+  useEffect(() => {
+    lastList.url = params.size > 0 ? `/?${params}` : '/';
+  }, [params]);
   const change = (some: Partial<Filters>) => setParams(writeFilters({ ...filters, ...some }), { replace: true });
 
   const query = useRequests(filters);

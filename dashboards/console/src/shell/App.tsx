@@ -6,9 +6,11 @@ import { RequestsView } from '../requests/RequestsView';
 import { Crashed } from './Crashed';
 import { Icon } from './Icon';
 import { Message } from './Message';
+import { useScrollPlace } from './place';
 import styles from './App.module.css';
 
 export function App() {
+  useScrollPlace();
   const [help, { open, close, toggle }] = useDisclosure(false);
   useHotkeys([
     ['shift+/', toggle], // the ? of an English keyboard

@@ -129,7 +129,7 @@ func (s *shop) routes() http.Handler {
 	})
 	mux.HandleFunc("/checkout", s.checkout)
 	mux.HandleFunc("/boom", func(http.ResponseWriter, *http.Request) {
-		var basket map[string]int
+		basket := s.emptyBasket
 		basket["bread"]++ // the bug that everybody has written once
 	})
 	mux.HandleFunc("GET /static/", s.static)

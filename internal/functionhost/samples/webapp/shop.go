@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"html/template"
@@ -26,6 +27,7 @@ type shop struct {
 	index       map[string][]int // word → products that have it, ascending
 	templates   *template.Template
 	assets      map[string]asset // by URL path
+	emptyBasket map[string]int   // nobody made it
 }
 
 type product struct {
@@ -132,7 +134,7 @@ func (s *shop) loadAssets(dir string) (int, error) {
 		if _, err := io.Copy(sum, f); err != nil {
 			return err
 		}
-		s.assets["/static"+strings.TrimPrefix(path, root)] = asset{path: path, etag: fmt.Sprintf("%q", fmt.Sprintf("%x", sum.Sum(nil)[:8]))}
+		s.assets["/static"+strings.TrimPrefix(path, root)] = asset{path: path, etag: `"` + hex.EncodeToString(sum.Sum(nil)[:8]) + `"`}
 		return nil
 	})
 	if err != nil {

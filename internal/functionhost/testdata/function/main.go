@@ -21,7 +21,7 @@ func main() {
 		os.Exit(*exit)
 	}
 	if *deaf {
-		select {}
+		time.Sleep(time.Hour)
 	}
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Println("request", r.Header.Get("X-Scf-Request-Id"), r.Method, r.URL.Path)
