@@ -13,12 +13,16 @@ SAMPLES := bin/functions
 GO_SOURCES := $(shell find . -name '*.go' -not -path './node_modules/*' -not -path './$(CONSOLE)/node_modules/*' -not -path './.cache/*') go.mod go.sum
 LINT    := .cache/golangci-lint
 
-.PHONY: help build plugin demo test lint bench generate engine console samples clean deps-test
+.PHONY: help build binaries plugin demo test lint bench generate engine console samples clean deps-test
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-build: console bin/coldscope bin/coldscope-collector samples ## Build bin/coldscope (console included), the collector alone and the sample functions
+binaries: bin/coldscope bin/coldscope-collector samples
+
+# Two at a time: the console's tools and the Go compiler don't wait for each other.
+build: ## Build bin/coldscope (console included), the collector alone and the sample functions
+	@$(MAKE) --no-print-directory -j2 binaries
 
 plugin: bin/out_coldscope.so ## Build the Fluent Bit output plugin (needs a C compiler)
 
@@ -44,23 +48,23 @@ $(CONSOLE)/node_modules/.package-lock.json: $(CONSOLE)/package.json $(CONSOLE)/p
 $(CONSOLE)/dist/index.html: $(CONSOLE)/node_modules/.package-lock.json query/api/openapi.json $(shell find $(CONSOLE)/src $(CONSOLE)/index.html $(CONSOLE)/vite.config.ts 2>/dev/null)
 	cd $(CONSOLE) && npm run --silent build
 
-engine: bin/coldscope ## Install the embedded engine (libchdb) into the user's cache
+engine: build ## Install the embedded engine (libchdb) into the user's cache
 	bin/coldscope engine install
 
-demo: build engine ## Run the demo: a function host, real cold starts, the console
+demo: engine ## Run the demo: a function host, real cold starts, the console
 	bin/coldscope demo
 
 deps-test: engine $(CONSOLE)/node_modules/.package-lock.json
 	./test/install
 
-test: build deps-test ## Run all tests, the real engine, dockerd, Chromium and kill -9 included
+test: deps-test ## Run all tests, the real engine, dockerd, Chromium and kill -9 included
 	./test/run
 
 lint: $(LINT) $(CONSOLE)/node_modules/.package-lock.json ## Check style, floors and generated files
 	$(GO) vet ./...
 	$(LINT) run ./...
 	$(GO) test ./test/arch
-	cd $(CONSOLE) && npm run --silent lint
+	cd $(CONSOLE) && npm run --silent types:check && npm run --silent lint
 
 $(LINT): tools/go.mod
 	cd tools && $(GO) build -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
@@ -69,7 +73,7 @@ generate: ## Write generated files anew: OpenAPI document, console types, dashbo
 	$(GO) generate ./...
 	cd $(CONSOLE) && npm run --silent types
 
-bench: build engine ## Run the benchmarks of the hot paths
+bench: engine ## Run the benchmarks of the hot paths
 	$(GO) test -run '^$$' -bench . -benchmem ./aggregator/... ./collector/... ./internal/wire/...
 
 clean: ## Remove what was built

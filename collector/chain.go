@@ -125,7 +125,7 @@ func (ch *chain) retire() {
 // close closes all files. What is not acknowledged of them stays in them.
 func (ch *chain) close() {
 	for _, g := range ch.gens {
-		g.file.Close()
+		_ = g.file.Close() // it was only read
 	}
 }
 

@@ -177,7 +177,7 @@ func (c *Collector) Run(ctx context.Context) error {
 	closeCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.cfg.StopTimeout)
 	defer cancel()
 	if err := server.Shutdown(closeCtx); err != nil {
-		server.Close()
+		_ = server.Close() // the events that it still answers are durable or refused
 	}
 	serving.Wait()
 	if errors.Is(served, http.ErrServerClosed) {
@@ -323,7 +323,7 @@ func (c *Collector) forget(ch *chain, g *generation) {
 		c.checkpoint.Delete(g.id)
 	}
 	c.scanner.Forget(g.found)
-	g.file.Close()
+	_ = g.file.Close() // it was only read
 }
 
 // removeSegment deletes a segment of the journal whose events are acknowledged.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -93,11 +94,7 @@ func (s *store) take(req *push.PushRequest) {
 func (s *store) get() map[place]entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := make(map[place]entry, len(s.lines))
-	for k, v := range s.lines {
-		out[k] = v
-	}
-	return out
+	return maps.Clone(s.lines)
 }
 
 // serve puts an HTTP server in front of s, which fails as often as fail says
@@ -307,7 +304,7 @@ func testConfig(t testing.TB) Config {
 		ScanInterval: 50 * time.Millisecond, BatchAge: 20 * time.Millisecond, StopTimeout: time.Second,
 	}
 	// A Unix socket's path is short.
-	sock, err := os.MkdirTemp("", "cs")
+	sock, err := os.MkdirTemp("", "cs") //nolint:usetesting // TempDir's paths are too long
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -62,7 +63,7 @@ func TestKill(t *testing.T) {
 	var logs []*logFile
 	for i := range 3 {
 		logs = append(logs, newCRI(t, cfg.CRI[0], "hello", fmt.Sprintf("uid-%d", i)),
-			newDocker(t, cfg.Docker[0], "world", strings.Repeat(fmt.Sprint(i), 64)))
+			newDocker(t, cfg.Docker[0], "world", strings.Repeat(strconv.Itoa(i), 64)))
 	}
 	for _, l := range logs {
 		writers.Go(func() { write(ctx, l) })
@@ -88,8 +89,11 @@ func TestKill(t *testing.T) {
 	}
 	defer client.Close()
 	c, stopCollector := start(t, cfg, Deps{Sink: client})
+	begin := time.Now()
 	settle(t, c)
+	caughtUp := time.Since(begin)
 	stopCollector()
+	t.Logf("caught up in %s, stopped after %s", caughtUp, time.Since(begin))
 	n := check(t, s, logs...)
 
 	events := map[string]bool{}

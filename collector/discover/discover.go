@@ -76,8 +76,7 @@ type Scanner struct {
 type dir struct {
 	modified  time.Time
 	names     []string
-	believed  bool // modified says whether names are still right
-	scan      uint64
+	believed  bool       // modified says whether names are still right
 	container *Container // of a leaf, once it is known
 	ignored   bool       // a leaf that nobody wants
 }

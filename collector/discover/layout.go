@@ -132,7 +132,7 @@ func (s *Scanner) dockerContainer(path string) (*Container, error) {
 	return &Container{Kind: Docker, Key: path, Owner: id, Ref: ref}, nil
 }
 
-// dockerOrder takes <id>-json.log and, older, <id>-json.log.1, .2, …
+// dockerOrder takes <id>-json.log and, older, <id>-json.log.1, .2 and so on.
 func dockerOrder(dir, name string) (rank, bool) {
 	suffix, ok := strings.CutPrefix(name, filepath.Base(dir)+"-json.log")
 	if !ok {

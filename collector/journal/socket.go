@@ -52,7 +52,7 @@ func removeStale(path string) error {
 	}
 	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
 	if err == nil {
-		conn.Close()
+		_ = conn.Close() // it has served its purpose
 		return errors.New("another process listens there")
 	}
 	if !errors.Is(err, unix.ECONNREFUSED) {

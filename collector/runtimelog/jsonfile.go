@@ -21,7 +21,8 @@ var (
 // json decodes one record of Docker's json-file driver. A record whose text
 // does not end in a newline goes on in the next one.
 func (d *Decoder) json(data []byte) (Record, error) {
-	rec, ok, err := d.jsonFast(data)
+	rec, ok := d.jsonFast(data)
+	var err error
 	if !ok {
 		rec, err = d.jsonSlow(data)
 	}
@@ -38,41 +39,42 @@ func endOfLine(body []byte) ([]byte, bool) {
 }
 
 // jsonFast reads the shape that Docker writes; ok is false for any other.
-func (d *Decoder) jsonFast(data []byte) (rec Record, ok bool, err error) {
+func (d *Decoder) jsonFast(data []byte) (rec Record, ok bool) {
 	rest, ok := bytes.CutPrefix(data, jsonLog)
 	if !ok {
-		return rec, false, nil
+		return rec, false
 	}
 	body, n, ok := d.jsonString(rest)
 	if !ok {
-		return rec, false, nil
+		return rec, false
 	}
 	rest, ok = bytes.CutPrefix(rest[n:], jsonStream)
 	if !ok {
-		return rec, false, nil
+		return rec, false
 	}
 	end := bytes.IndexByte(rest, '"')
 	if end < 0 {
-		return rec, false, nil
+		return rec, false
 	}
 	name := rest[:end]
 	rest, ok = bytes.CutPrefix(rest[end+1:], []byte{','})
 	if !ok {
-		return rec, false, nil
+		return rec, false
 	}
 	rest, ok = bytes.CutPrefix(rest, jsonTime) // not with attrs: those go the slow way
 	if !ok || len(rest) < 2 || string(rest[len(rest)-2:]) != `"}` {
-		return rec, false, nil
+		return rec, false
 	}
 	stamp := rest[:len(rest)-2]
+	var err error
 	if rec.Stream, err = stream(name); err != nil {
-		return rec, false, nil //nolint:nilerr // the slow way says what is wrong
+		return rec, false // the slow way says what is wrong
 	}
 	if rec.Time, err = d.clock.parse(stamp); err != nil {
-		return rec, false, nil //nolint:nilerr // as above
+		return rec, false
 	}
 	rec.Body = body
-	return rec, true, nil
+	return rec, true
 }
 
 // jsonString decodes the JSON string whose opening quote is before b. n is the

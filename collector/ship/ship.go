@@ -313,8 +313,7 @@ func (s *Shipper) pause(attempt int, err error) time.Duration {
 		d = min(d, s.opts.MinBackoff<<attempt)
 	}
 	d = d/2 + rand.N(d/2+1)
-	var status *wire.StatusError
-	if errors.As(err, &status) && status.RetryAfter > d {
+	if status, ok := errors.AsType[*wire.StatusError](err); ok && status.RetryAfter > d {
 		d = status.RetryAfter + rand.N(s.opts.MinBackoff)
 	}
 	return d
@@ -326,8 +325,7 @@ func (s *Shipper) bury(tenant string, req *push.PushRequest, cause error) error 
 		return nil
 	}
 	reason := ReasonRefused
-	var status *wire.StatusError
-	if errors.As(cause, &status) {
+	if status, ok := errors.AsType[*wire.StatusError](cause); ok {
 		reason = "http_" + strconv.Itoa(status.Code)
 	}
 	for _, stream := range req.Streams {

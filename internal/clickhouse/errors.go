@@ -71,6 +71,8 @@ func Retryable(err error) bool {
 			return true
 		}
 	}
-	var network net.Error // any *net.OpError, *net.DNSError and os.ErrDeadlineExceeded
-	return errors.As(err, &network)
+	var connection *net.OpError
+	var lookup *net.DNSError
+	var timeout net.Error // os.ErrDeadlineExceeded, and others; url.Error is one too, so ask
+	return errors.As(err, &connection) || errors.As(err, &lookup) || errors.As(err, &timeout) && timeout.Timeout()
 }

@@ -32,7 +32,7 @@ func WriteFile(path string, payload []byte, perm fs.FileMode) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	defer os.Remove(tmp.Name()) // fails once it is renamed
+	defer func() { _ = os.Remove(tmp.Name()) }() // fails once it is renamed
 	if err := fill(tmp, payload, perm); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -39,11 +40,11 @@ func TestSenderKeepsOrderOverFailures(t *testing.T) {
 		wg.Go(func() { s.run(ctx) })
 		var want []string
 		for i := range 1200 {
-			name := fmt.Sprint(i)
+			name := strconv.Itoa(i)
 			want = append(want, name)
 			s.add(faas.Event{Ref: faas.Ref{Instance: name}, Data: faas.Ready{}})
 			if i%400 == 0 {
-				time.Sleep(time.Second) // in the bubble: lets the sender work
+				<-time.After(time.Second) // in the bubble: lets the sender work
 			}
 		}
 		stop()

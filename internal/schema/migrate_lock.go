@@ -59,6 +59,9 @@ func acquire(ctx context.Context, conn driver.Conn, lease time.Duration) (*lock,
 	for {
 		won, err := l.try(ctx)
 		if err != nil {
+			if ctx.Err() != nil { // of which the driver makes an i/o timeout
+				err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+			}
 			return nil, nil, err
 		}
 		if won {

@@ -115,6 +115,7 @@ func TestAnswers(t *testing.T) {
 		"request_failed":    "/requests/" + readtest.Failed,
 		"request_running":   "/requests/" + readtest.Running,
 		"request_twice":     "/requests/" + readtest.Twice,
+		"request_no_start":  "/requests/" + readtest.NoStart,
 		"requests":          "/requests",
 		"requests_cold":     "/requests?cold=true&function=inference&namespace=default",
 		"requests_errors":   "/requests?status=error",

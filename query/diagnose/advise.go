@@ -37,10 +37,11 @@ const (
 
 // Advise says what would have made the request v wait less for the start s,
 // whose critical path is known; what saves most comes first. All figures are
-// of this one start; none is a promise for the next. It is never nil.
+// of this one start; none is a promise for the next. The answer is never nil,
+// and empty where there was no start or it is not finished.
 func Advise(v *read.Invocation, s *read.ColdStart) []read.Advice {
 	list := []read.Advice{}
-	if s == nil || s.TotalMS <= 0 {
+	if s == nil || s.ReadyAt == nil || s.TotalMS <= 0 { // a start that failed has other problems than its duration
 		return list
 	}
 	f := gather(s)

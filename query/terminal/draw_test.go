@@ -72,7 +72,7 @@ func TestDraw(t *testing.T) {
 				golden(t, name+suffix, out.String())
 			})
 		}
-		for _, name := range []string{"request_cold", "request_waiter", "request_failed", "request_running", "request_twice"} {
+		for _, name := range []string{"request_cold", "request_waiter", "request_failed", "request_running", "request_twice", "request_no_start"} {
 			draw(name, func(b *bytes.Buffer) error { return Request(b, load[read.Page](t, name), o) })
 		}
 		for _, name := range []string{"coldstarts", "coldstarts_none"} {

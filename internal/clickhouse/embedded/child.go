@@ -26,6 +26,10 @@ const (
 // before it ends the process.
 const childStopTimeout = 15 * time.Second
 
+// noTerminal is what the child says, and the parent then logs, where it cannot
+// do what runChild tells.
+const noTerminal = "no terminal for the engine, so any failed login will abort and restart it:"
+
 // RunChildIfAsked turns this process into the engine if it was started as
 // that, and then never returns; otherwise it returns at once. It is the first
 // statement of main and of TestMain in every binary that calls Start, because
@@ -73,7 +77,7 @@ func runChild(library, dir string) error {
 			return fmt.Errorf("write terminal: %w", err)
 		}
 	} else {
-		fmt.Fprintln(os.Stderr, "no terminal for the engine, so a failed login will restart it:", err)
+		fmt.Fprintln(os.Stderr, noTerminal, err)
 		stdin = os.Stdin
 	}
 	stopped := stopRequested(stdin)

@@ -24,6 +24,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
@@ -121,6 +122,9 @@ func Start(ctx context.Context, opts Options) (*Engine, error) {
 	if c.version != engineVersion {
 		e.log.Warn("engine is not the version this release was tested with", "version", c.version, "tested", engineVersion, "library", library)
 	}
+	if strings.Contains(c.output.String(), noTerminal) {
+		e.log.Warn("engine is fragile", "cause", strings.TrimPrefix(c.said(), ", it said: "))
+	}
 	e.setPID(c.pid())
 	go e.supervise(context.WithoutCancel(ctx), c)
 	return e, nil
@@ -205,8 +209,10 @@ func (e *Engine) Err() error {
 }
 
 // Close stops the engine and returns when its process is gone: first in order,
-// then, at the context's deadline (20 s without one), by force. What was
-// acknowledged is on disk either way. Closing twice is allowed.
+// then, at the context's deadline (20 s without one), by force. An orderly stop
+// waits up to 1 s for idle connections and up to 5 s for running queries, so
+// clients are better closed first. What was acknowledged is on disk either way.
+// Closing twice is allowed.
 func (e *Engine) Close(ctx context.Context) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc

@@ -244,6 +244,23 @@ func TestOthersAreRefused(t *testing.T) {
 			}
 		})
 	}
+	// What a port scan, a web browser and a client that dies while it logs in send.
+	for _, bytes := range []string{"", "\x00\x11coldsc", "GET / HTTP/1.0\r\n\r\n", "\x99\x99\x99"} {
+		conn, err := net.Dial("tcp", u.Host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.WriteString(conn, bytes)
+		reset := conn.(*net.TCPConn).SetLinger(0)
+		if err := errors.Join(err, reset, conn.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+	other := *u
+	other.Path = "/missing"
+	if _, err := clickhouse.Open(t.Context(), other.String()); err == nil || !strings.Contains(err.Error(), `database "missing"`) {
+		t.Errorf("missing database: %v", err)
+	}
 	open(t, e.DSN())
 	if e.PID() != pid {
 		t.Error("the engine died of it")
@@ -559,10 +576,13 @@ func TestSettings(t *testing.T) {
 	}
 	want := map[string]string{
 		"max_server_memory_usage": "536870912", "mark_cache_size": "67108864", "uncompressed_cache_size": "0",
-		"background_pool_size": "4", "background_schedule_pool_size": "16",
+		"background_pool_size": "4", "background_schedule_pool_size": "4",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("server settings (-want +got):\n%s", diff)
+	}
+	if n := count(t, conn, "SELECT toUInt64(value) FROM system.merge_tree_settings WHERE name = 'number_of_free_entries_in_pool_to_execute_mutation'"); n != 2 {
+		t.Errorf("mutations need %d free entries in the pool, want 2", n)
 	}
 	if n := count(t, conn, "SELECT count() FROM system.tables WHERE database = 'system' AND name LIKE '%\\_log'"); n != 0 {
 		t.Errorf("%d system log tables", n)

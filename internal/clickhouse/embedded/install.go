@@ -57,7 +57,7 @@ func Install(ctx context.Context, w io.Writer) (path string, err error) {
 		return path, nil
 	}
 	began := time.Now()
-	if _, err := fmt.Fprintf(w, "installing the embedded engine, %s %s (about 150 MB to download) into %s\n", pkg, packageVersion, cache); err != nil {
+	if _, err := fmt.Fprintf(w, "installing the embedded engine, %s %s (178 MB to download) into %s\n", pkg, packageVersion, cache); err != nil {
 		return "", fmt.Errorf("install engine: %w", err)
 	}
 	if err := installInto(ctx, npm, pkg, cache); err != nil {

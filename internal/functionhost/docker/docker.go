@@ -114,13 +114,16 @@ func (r *Runtime) open(ctx context.Context) error {
 // Name is "docker".
 func (r *Runtime) Name() string { return "docker" }
 
+// Close drops the connections of a Runtime that was not run.
+func (r *Runtime) Close() error {
+	r.transport.CloseIdleConnections()
+	return r.api.Close()
+}
+
 // Run waits until ctx ends, and then removes containers and images.
 func (r *Runtime) Run(ctx context.Context) error {
 	<-ctx.Done()
-	defer func() {
-		r.transport.CloseIdleConnections()
-		_ = r.api.Close() // drops connections
-	}()
+	defer func() { _ = r.Close() }() // drops connections
 	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.RemoveGrace+callTimeout)
 	defer cancel()
 	r.mu.Lock()

@@ -2,9 +2,9 @@ package process
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -69,7 +69,7 @@ func writeLog(t *testing.T, settleAfterEach bool, pieces ...string) []string {
 		last = at
 		head, content := rest[:len("stdout F ")], rest[len("stdout F "):]
 		if len(content) > 100 {
-			content = fmt.Sprint(len(content))
+			content = strconv.Itoa(len(content))
 		}
 		out = append(out, head+content)
 	}

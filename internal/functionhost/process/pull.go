@@ -330,7 +330,7 @@ func (s *imageStore) unpack(ctx context.Context, st *layerState, diffID v1.Hash)
 	if err := os.Chmod(tmp, 0o755); err != nil {
 		return err
 	}
-	got, err := unpack(blob, tmp)
+	got, err := unpack(blob, tmp, maxLayerBytes)
 	if err != nil {
 		return fmt.Errorf("layer %s: %w", digest, err)
 	}

@@ -21,7 +21,7 @@ import (
 
 // maxLayerBytes bounds what one layer may unpack to, against archives that
 // are made to fill disks.
-const maxLayerBytes = 16 << 30
+const maxLayerBytes = 8 << 30
 
 // The marks of the OCI image format for files that a layer takes away from
 // the layers below.
@@ -36,8 +36,8 @@ var errUnsafe = errors.New("unsafe archive")
 // unpack writes the layer in r to dir, which has to be empty, and returns the
 // digest of the uncompressed archive ("sha256:…"). Nothing outside dir is
 // read or written, whatever names and links the archive has. Whiteouts
-// become what overlayfs understands.
-func unpack(r io.Reader, dir string) (diffID string, err error) {
+// become what overlayfs understands. A layer of more than limit bytes is refused.
+func unpack(r io.Reader, dir string, limit int64) (diffID string, err error) {
 	plain, closePlain, err := decompress(r)
 	if err != nil {
 		return "", err
@@ -49,8 +49,8 @@ func unpack(r io.Reader, dir string) (diffID string, err error) {
 	}
 	defer func() { _ = root.Close() }()
 	sum := sha256.New()
-	counted := io.TeeReader(io.LimitReader(plain, maxLayerBytes), sum)
-	u := unpacker{root: root}
+	counted := io.TeeReader(io.LimitReader(plain, limit), sum)
+	u := unpacker{root: root, left: limit}
 	t := tar.NewReader(counted)
 	for {
 		h, err := t.Next()
@@ -101,6 +101,7 @@ func decompress(r io.Reader) (io.Reader, func(), error) {
 type unpacker struct {
 	root *os.Root
 	dirs []*tar.Header // their times are set at the end, since entries change them
+	left int64         // bytes that files may still have
 }
 
 func (u *unpacker) entry(h *tar.Header, content io.Reader) error {
@@ -141,6 +142,10 @@ func (u *unpacker) create(h *tar.Header, name, dir, base string, content io.Read
 		copied.Name = name
 		u.dirs = append(u.dirs, &copied)
 	case tar.TypeReg:
+		// Not the same as what is read: a sparse file's holes are not in the archive.
+		if u.left -= h.Size; u.left < 0 {
+			return fmt.Errorf("%w: the layer is too large", errUnsafe)
+		}
 		if err := u.write(name, content); err != nil {
 			return err
 		}

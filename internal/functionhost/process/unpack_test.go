@@ -106,6 +106,7 @@ func TestUnpack(t *testing.T) {
 		entry{name: "etc/b", kind: tar.TypeLink, link: "etc/a"},
 		entry{name: "etc/a2", content: "old"},
 		entry{name: "etc/a2", content: "new"},
+		entry{name: "run/pipe", kind: tar.TypeFifo},
 	)
 	var zipped, zst bytes.Buffer
 	z := gzip.NewWriter(&zipped)
@@ -120,12 +121,12 @@ func TestUnpack(t *testing.T) {
 	want := []string{
 		"-rw-r--r-- etc/a A", "-rw-r--r-- etc/a2 new", "-rw-r--r-- etc/b A", "-rw-r--r-- usr/lib/so through a link inside",
 		"Lrwxrwxrwx abs -> /etc/shadow", "Lrwxrwxrwx lib -> usr/lib",
-		"drwxr-x--- etc", "drwxr-xr-x bin", "drwxr-xr-x usr", "drwxr-xr-x usr/lib", "urwxr-xr-x bin/su S",
+		"drwxr-x--- etc", "drwxr-xr-x bin", "drwxr-xr-x run", "drwxr-xr-x usr", "drwxr-xr-x usr/lib", "prw-r--r-- run/pipe", "urwxr-xr-x bin/su S",
 	}
 	for name, packed := range map[string][]byte{"plain": plain, "gzip": zipped.Bytes(), "zstd": zst.Bytes()} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			if _, err := unpack(bytes.NewReader(packed), dir); err != nil {
+			if _, err := unpack(bytes.NewReader(packed), dir, 1<<20); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(want, tree(t, dir)); diff != "" {
@@ -169,7 +170,7 @@ func TestUnpackStaysInside(t *testing.T) {
 			if err := os.WriteFile(victim, []byte("untouched"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			_, err := unpack(bytes.NewReader(archive(t, c.entries...)), dir)
+			_, err := unpack(bytes.NewReader(archive(t, c.entries...)), dir, 1<<20)
 			if (err != nil) != c.fails {
 				t.Errorf("error %v, want one: %v", err, c.fails)
 			}
@@ -190,7 +191,7 @@ func TestUnpackWhiteouts(t *testing.T) {
 		t.Skip("whiteouts are device nodes and trusted attributes, which only root can make")
 	}
 	dir := t.TempDir()
-	if _, err := unpack(bytes.NewReader(archive(t, entry{name: "a/.wh.gone"}, entry{name: "b/.wh..wh..opq"})), dir); err != nil {
+	if _, err := unpack(bytes.NewReader(archive(t, entry{name: "a/.wh.gone"}, entry{name: "b/.wh..wh..opq"})), dir, 1<<20); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Lstat(filepath.Join(dir, "a", "gone"))
@@ -211,11 +212,15 @@ func TestUnpackRefusesBrokenArchives(t *testing.T) {
 		"nonsense": []byte("this is no archive, and much longer than a tar header would have to be, or so one should think"),
 		"bad gzip": {0x1f, 0x8b, 1, 2, 3},
 	} {
-		if _, err := unpack(bytes.NewReader(b), t.TempDir()); err == nil {
+		if _, err := unpack(bytes.NewReader(b), t.TempDir(), 1<<20); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	if _, err := unpack(bytes.NewReader(archive(t, entry{name: "../x"})), t.TempDir()); !errors.Is(err, errUnsafe) {
+	big := archive(t, entry{name: "a", content: strings.Repeat("A", 600_000)}, entry{name: "b", content: strings.Repeat("B", 600_000)})
+	if _, err := unpack(bytes.NewReader(big), t.TempDir(), 1<<20); !errors.Is(err, errUnsafe) {
+		t.Errorf("got %v for a layer over the limit", err)
+	}
+	if _, err := unpack(bytes.NewReader(archive(t, entry{name: "../x"})), t.TempDir(), 1<<20); !errors.Is(err, errUnsafe) {
 		t.Errorf("got %v, want errUnsafe", err)
 	}
 }
@@ -230,7 +235,7 @@ func FuzzUnpack(f *testing.F) {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		_, _ = unpack(bytes.NewReader(b), dir)
+		_, _ = unpack(bytes.NewReader(b), dir, 1<<20)
 		if entries, err := os.ReadDir(outer); err != nil || len(entries) != 1 {
 			t.Fatalf("outside: %v %v", entries, err)
 		}

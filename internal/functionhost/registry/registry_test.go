@@ -74,8 +74,7 @@ func issue(t *testing.T, r *Registry, repo string) (username, password string) {
 }
 
 func statusOf(err error) int {
-	var e *transport.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*transport.Error](err); ok {
 		return e.StatusCode
 	}
 	return 0
@@ -146,15 +145,19 @@ func TestAccess(t *testing.T) {
 	}
 }
 
-func do(t *testing.T, req *http.Request) *http.Response {
+func do(t *testing.T, req *http.Request) (status int, body []byte) {
 	t.Helper()
 	tr := &http.Transport{DisableKeepAlives: true}
 	resp, err := tr.RoundTrip(req.WithContext(t.Context()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { resp.Body.Close() })
-	return resp
+	defer resp.Body.Close()
+	body, err = io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, body
 }
 
 func login(t *testing.T, r *Registry, username, password string) string {
@@ -168,7 +171,8 @@ func login(t *testing.T, r *Registry, username, password string) string {
 		Token     string
 		ExpiresIn int `json:"expires_in"`
 	}
-	if err := json.NewDecoder(do(t, req).Body).Decode(&answer); err != nil {
+	_, body := do(t, req)
+	if err := json.Unmarshal(body, &answer); err != nil {
 		t.Fatal(err)
 	}
 	if answer.ExpiresIn != 120 {
@@ -184,7 +188,8 @@ func get(t *testing.T, r *Registry, method, token string) int {
 		t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
-	return do(t, req).StatusCode
+	status, _ := do(t, req)
+	return status
 }
 
 // TestBandwidth only has an upper bound for the pace: a busy machine is slower.

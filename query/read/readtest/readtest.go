@@ -54,6 +54,7 @@ const (
 	Failed   = "4a8f1c2e-0003-4000-8000-000000000003" // warm, HTTP 500
 	Running  = "4a8f1c2e-0004-4000-8000-000000000004" // warm, has not ended
 	Twice    = "4a8f1c2e-0005-4000-8000-000000000005" // two attempts on two instances
+	NoStart  = "4a8f1c2e-0006-4000-8000-000000000006" // its instance never became ready
 	Instance = "i-7f3a9c01"
 	Other    = "i-7f3a9c02" // provisioned
 	Broken   = "i-7f3a9c03" // its start failed
@@ -74,7 +75,7 @@ func Sample(t testing.TB, conn driver.Conn) {
 	ready.ReadyAt = new(At(6.002))
 	other.Instance, other.Version, other.Host, other.Initialization = Other, new("v3"), new("host-b"), new("provisioned")
 	other.DemandedAt, other.ReadyAt = new(At(-100)), new(At(-98))
-	broken.Instance, broken.Version, broken.Initialization, broken.RequestID = Broken, new("v3"), new("on-demand"), new("gone")
+	broken.Instance, broken.Version, broken.Initialization, broken.RequestID = Broken, new("v3"), new("on-demand"), new(NoStart)
 	broken.DemandedAt, broken.StoppedAt, broken.StopReason = new(At(-50)), new(At(-49)), new("start-failed")
 	Insert(t, conn, schema.ColdStarts, demanded, other)
 	Insert(t, conn, schema.ColdStarts, ready, broken, demanded)
@@ -93,7 +94,7 @@ func insertPhases(t testing.TB, conn driver.Conn) {
 		}
 	}
 	failed := phase(Broken, "pull", -49.5, -49, nil)
-	failed.Error = "manifest unknown"
+	failed.Error = "manifest unknown: no manifest v3 in registry.local:5000/inference"
 	again := phase(Instance, "init", 4.402, 6.002, nil)
 	again.Revision = 2
 	Insert(t, conn, schema.Phases,
@@ -159,6 +160,9 @@ func insertInvocations(t testing.TB, conn driver.Conn) {
 	Insert(t, conn, schema.Invocations, row(Cold, Instance, 6.004), told, waiter, failed, row(Running, Instance, 12),
 		ended(row(Twice, Other, 13), 13, 13.1, "cancelled", 499), ended(row(Twice, Instance, 14), 13, 14.2, "ok", 200))
 	Insert(t, conn, schema.Invocations, cold)
+	never := ended(row(NoStart, Broken, -49), -50.001, -49, "error", 0)
+	never.Error, never.Cold, never.ColdWaitNS = new("pull image: manifest unknown"), new(true), new(int64(1_001_000_000))
+	Insert(t, conn, schema.Invocations, never)
 	foreign := ended(row(Cold, "i-foreign", 6.004), 6, 6.1, "ok", 200)
 	foreign.Tenant, foreign.RequestID = "other", "foreign-request"
 	Insert(t, conn, schema.Invocations, foreign)

@@ -89,7 +89,7 @@ export interface components {
             /** @description The facts of this start that it rests on */
             evidence: string;
             /** @enum {string} */
-            kind: "image-size" | "registry-bandwidth" | "layer-cache" | "init" | "provisioned";
+            kind: "queue" | "image-size" | "registry-bandwidth" | "layer-cache" | "init" | "provisioned";
             /**
              * Format: double
              * @description What it would have saved of this start, at most

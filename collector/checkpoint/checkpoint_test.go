@@ -1,0 +1,111 @@
+package checkpoint
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/coldscope/coldscope/internal/durable"
+)
+
+var seen = time.Unix(1_790_000_000, 0)
+
+func TestSaveAndOpen(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "checkpoint")
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Entry{Offset: 10, Read: 20, Path: "/p", Instance: "i", Seen: seen}
+	s.Set(0xfedcba9876543210, want)
+	s.Set(2, Entry{Offset: 1, Seen: seen})
+	s.Delete(2)
+	if err := s.Save(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = Open(path); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := s.Get(0xfedcba9876543210); !ok || !cmp.Equal(got, want) {
+		t.Errorf("got %+v, %v", got, ok)
+	}
+	if _, ok := s.Get(2); ok {
+		t.Error("a deleted entry came back")
+	}
+}
+
+func TestSaveOnlyChanges(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "checkpoint")
+	s, _ := Open(path)
+	if err := s.Save(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); !os.IsNotExist(err) {
+		t.Error("nothing was saved to a file")
+	}
+	s.Set(1, Entry{Offset: 5, Seen: seen})
+	_ = s.Save()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	s.Set(1, Entry{Offset: 5, Seen: seen.Add(time.Minute)})
+	_ = s.Save()
+	if _, err := os.Stat(path); !os.IsNotExist(err) {
+		t.Error("a mere look was saved")
+	}
+}
+
+func TestDamage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "checkpoint")
+	for name, write := range map[string]func() error{
+		"no checked file": func() error { return os.WriteFile(path, []byte("{}"), 0o600) },
+		"empty":           func() error { return os.WriteFile(path, nil, 0o600) },
+		"no JSON":         func() error { return durable.WriteFile(path, []byte("{"), 0o600) },
+		"newer":           func() error { return durable.WriteFile(path, []byte(`{"version":2,"files":{}}`), 0o600) },
+	} {
+		if err := write(); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(path)
+		if err == nil {
+			t.Errorf("%s: no warning", name)
+		}
+		s.Set(1, Entry{Offset: 1, Seen: seen})
+		if err := s.Save(); err != nil {
+			t.Errorf("%s: cannot be used: %v", name, err)
+		}
+		if _, err := Open(path); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// The format of version 1 stays readable.
+func TestOldFormat(t *testing.T) {
+	s, err := Open("testdata/v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Entry{
+		Offset: 4096, Read: 8192, Path: "/var/log/pods/ns_hello-v1_uid/hello/0.log", Instance: "uid", Seen: time.Unix(1_790_000_000, 0),
+	}
+	if got, _ := s.Get(0x00ab54a98ceb1f0a); !cmp.Equal(got, want) {
+		t.Error(cmp.Diff(want, got))
+	}
+}
+
+func TestPrune(t *testing.T) {
+	s, _ := Open(filepath.Join(t.TempDir(), "checkpoint"))
+	s.Set(1, Entry{Path: "old"})
+	s.Set(2, Entry{Path: "new"})
+	gone := s.Prune(func(_ uint64, e Entry) bool { return e.Path == "old" })
+	if len(gone) != 1 || gone[0].Path != "old" {
+		t.Errorf("pruned %+v", gone)
+	}
+	if _, ok := s.Get(2); !ok {
+		t.Error("the new one is gone")
+	}
+}
