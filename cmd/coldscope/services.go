@@ -81,8 +81,12 @@ func serveCommand() *cobra.Command {
 			return err
 		}
 		a := startAggregator(ctx, p, conn)
-		_, err := collectorcmd.Start(ctx, p, c, a)
-		return err
+		made, err := collectorcmd.Start(ctx, p, c, a)
+		if err != nil {
+			return err
+		}
+		p.Mux.Handle("/api/v1/collector/", made.Handler())
+		return nil
 	})
 }
 
