@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coldscope/coldscope/internal/faas"
 )
@@ -87,6 +88,12 @@ func TestKilledHost(t *testing.T) {
 	if left, err := os.ReadDir(h.LogRoot()); err != nil || len(left) != 0 {
 		t.Errorf("after the retention: %v %v", left, err)
 	}
+	eventually(t, "the killed instance's memory cgroup to be removed", func() bool {
+		_ = h.runtime.Sweep(t.Context(), time.Hour)
+		v1, _ := filepath.Glob("/sys/fs/cgroup/memory/coldscope-*-" + instance)
+		v2, _ := filepath.Glob("/sys/fs/cgroup/coldscope-*-" + instance)
+		return len(v1)+len(v2) == 0
+	})
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil || strings.Contains(string(mounts), dir) {
 		t.Errorf("mounts below %s are left (%v)", dir, err)

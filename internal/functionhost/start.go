@@ -144,6 +144,10 @@ func (s *start) pull(ctx context.Context) (faas.Attributes, error) {
 		faas.Attributes{"bytes": strconv.FormatInt(p.Bytes(), 10), "layers": strconv.Itoa(len(p.Layers)), "cache": cache}, pullErr)
 	s.begin = p.Pull.End
 	if !p.Unpack.Start.IsZero() {
+		if p.Unpack.Start.After(p.Pull.End) {
+			// What dockerd does between the two is about unpacking.
+			p.Unpack.Start = p.Pull.End
+		}
 		s.reportPhase(faas.PhaseUnpack, p.Unpack.Start, p.Unpack.End, faas.Attributes{"cache": cache}, unpackErr)
 		s.begin = p.Unpack.End
 	}

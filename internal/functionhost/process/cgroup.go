@@ -106,9 +106,9 @@ func (g *memoryGroup) remove() error {
 	return nil
 }
 
-// removeMemoryGroups removes what a host that was killed left. Groups with
-// processes in them stay.
-func removeMemoryGroups(prefix string) {
+// removeMemoryGroups removes the groups prefix+INSTANCE of instances that are
+// not live: what a host that was killed left. Groups with processes in them stay.
+func removeMemoryGroups(prefix string, live func(instance string) bool) {
 	root, _, err := memoryRoot()
 	if err != nil {
 		return
@@ -118,6 +118,8 @@ func removeMemoryGroups(prefix string) {
 		return
 	}
 	for _, dir := range old {
-		_ = os.Remove(dir) // tried again at the next start
+		if !live(strings.TrimPrefix(filepath.Base(dir), prefix)) {
+			_ = os.Remove(dir) // tried again by the next Sweep
+		}
 	}
 }

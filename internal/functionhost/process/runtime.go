@@ -80,7 +80,7 @@ func New(cfg Config) (*Runtime, error) {
 	if err := os.MkdirAll(r.podsDir(), 0o755); err != nil {
 		return nil, fmt.Errorf("open process runtime: %w", err)
 	}
-	removeMemoryGroups(r.groupPrefix())
+	removeMemoryGroups(r.groupPrefix(), r.isLive)
 	r.images, err = openImageStore(filepath.Join(dir, "images"), cfg.Now)
 	if err != nil {
 		return nil, fmt.Errorf("open process runtime: %w", err)
@@ -136,14 +136,21 @@ func (r *Runtime) Create(_ context.Context, spec container.Spec) (container.Inst
 	if !ok {
 		return nil, fmt.Errorf("create instance %s: image %s was not pulled", spec.Instance, spec.Image)
 	}
+	r.mu.Lock()
+	r.live[spec.Instance] = true // before there is anything to sweep
+	r.mu.Unlock()
 	i, err := r.newInstance(spec, img)
 	if err != nil {
+		r.forget(spec.Instance)
 		return nil, fmt.Errorf("create instance %s: %w", spec.Instance, err)
 	}
+	return i, nil
+}
+
+func (r *Runtime) isLive(instance string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.live[spec.Instance] = true
-	return i, nil
+	return r.live[instance]
 }
 
 func (r *Runtime) forget(instance string) {
@@ -156,16 +163,14 @@ func (r *Runtime) forget(instance string) {
 // been written to them for the given time. Those of earlier hosts in the same
 // directory are among them.
 func (r *Runtime) Sweep(_ context.Context, retention time.Duration) error {
+	removeMemoryGroups(r.groupPrefix(), r.isLive)
 	pods, err := os.ReadDir(r.podsDir())
 	if err != nil {
 		return fmt.Errorf("sweep logs: %w", err)
 	}
 	for _, pod := range pods {
 		instance := pod.Name()[strings.LastIndexByte(pod.Name(), '_')+1:]
-		r.mu.Lock()
-		live := r.live[instance]
-		r.mu.Unlock()
-		if live {
+		if r.isLive(instance) {
 			continue
 		}
 		dir := filepath.Join(r.podsDir(), pod.Name())
