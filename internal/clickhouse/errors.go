@@ -56,8 +56,7 @@ func Retryable(err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return false
 	}
-	var exception *clickhousego.Exception
-	if errors.As(err, &exception) {
+	if exception, ok := errors.AsType[*clickhousego.Exception](err); ok {
 		_, ok := retryableCodes[exception.Code]
 		return ok
 	}

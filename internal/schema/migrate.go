@@ -306,7 +306,7 @@ func applied(ctx context.Context, conn driver.Conn) ([]migration, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read schema_migrations: %w", err)
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err says it
+	defer rows.Close()
 	var all []migration
 	for rows.Next() {
 		var m migration

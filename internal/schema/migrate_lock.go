@@ -146,7 +146,7 @@ FROM system.tables WHERE database = currentDatabase() AND match(name, '^schema_l
 	if err != nil {
 		return nil, now, fmt.Errorf("list lock tables: %w", err)
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err says it
+	defer rows.Close()
 	var tables []held
 	for rows.Next() {
 		var h held

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
@@ -187,10 +188,7 @@ func TestMigrateRefuses(t *testing.T) {
 	if want := "schema is at version 3, this coldscope knows 2: upgrade coldscope"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("newer schema: %v, want %q", err, want)
 	}
-	changed := fstest.MapFS{}
-	for name, file := range three {
-		changed[name] = file
-	}
+	changed := maps.Clone(three)
 	changed["0002_more.sql"] = &fstest.MapFile{Data: []byte("ALTER TABLE a ADD COLUMN IF NOT EXISTS t String;")}
 	err = migrate(t.Context(), conn, firstOf(t, changed, 3))
 	if want := "migration 0002_more was applied with other statements"; err == nil || !strings.Contains(err.Error(), want) {
@@ -202,10 +200,7 @@ func TestMigrateRefuses(t *testing.T) {
 // from there.
 func TestMigrateFails(t *testing.T) {
 	conn, _ := clickhousetest.DB(t)
-	broken := fstest.MapFS{}
-	for name, file := range three {
-		broken[name] = file
-	}
+	broken := maps.Clone(three)
 	broken["0002_more.sql"] = &fstest.MapFile{Data: []byte("ALTER TABLE missing ADD COLUMN IF NOT EXISTS s String;")}
 	err := migrate(t.Context(), conn, firstOf(t, broken, 3))
 	if err == nil || !strings.Contains(err.Error(), "apply migration 0002_more: statement 1") {

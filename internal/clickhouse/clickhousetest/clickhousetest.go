@@ -59,7 +59,7 @@ func Main(m *testing.M) {
 // Both go with the test. Without libchdb the test fails and says what to do.
 func DB(t testing.TB) (driver.Conn, string) {
 	t.Helper()
-	engine, name, err := start()
+	engine, name, err := start(t.Context())
 	if err != nil {
 		t.Fatalf("this test needs the engine: %v", err)
 	}
@@ -98,26 +98,26 @@ func DB(t testing.TB) (driver.Conn, string) {
 }
 
 // start returns the engine, started if need be, and the name of a new database.
-func start() (*embedded.Engine, string, error) {
+func start(ctx context.Context) (*embedded.Engine, string, error) {
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
 	if !shared.ready {
 		return nil, "", fmt.Errorf("add func TestMain(m *testing.M) { clickhousetest.Main(m) }")
 	}
 	if shared.engine == nil && shared.err == nil {
-		shared.engine, shared.err = startEngine()
+		shared.engine, shared.err = startEngine(ctx)
 	}
 	shared.n++
 	return shared.engine, fmt.Sprintf("test_%d", shared.n), shared.err
 }
 
-func startEngine() (*embedded.Engine, error) {
+func startEngine(ctx context.Context) (*embedded.Engine, error) {
 	dir, err := os.MkdirTemp("", "coldscope-engine-*")
 	if err != nil {
 		return nil, fmt.Errorf("make data directory: %w", err)
 	}
 	shared.dir = dir
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	return embedded.Start(ctx, embedded.Options{DataDir: dir, Logger: slog.New(slog.DiscardHandler)})
 }
@@ -126,7 +126,7 @@ func stop() error {
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
 	if shared.engine != nil {
-		if err := shared.engine.Close(context.Background()); err != nil {
+		if err := shared.engine.Close(context.Background()); err != nil { //nolint:forbidigo // a testing.M has no context
 			return err
 		}
 	}

@@ -184,7 +184,7 @@ func pidIn(path, prefix string) int {
 	if err != nil {
 		return 0
 	}
-	defer f.Close() //nolint:errcheck // only read from
+	defer f.Close()
 	content, err := io.ReadAll(io.LimitReader(f, 4096))
 	if err != nil {
 		return 0
