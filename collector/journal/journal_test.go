@@ -79,7 +79,7 @@ func TestFull(t *testing.T) {
 	}
 	defer c.Close()
 	for i := range 20 {
-		if err = c.SendEvents(t.Context(), []faas.Event{event(fmt.Sprint(i))}); err != nil {
+		if err = c.SendEvents(t.Context(), []faas.Event{event(strconv.Itoa(i))}); err != nil {
 			break
 		}
 	}

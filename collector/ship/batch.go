@@ -23,7 +23,7 @@ const (
 // batch is lines of one tenant that travel together.
 type batch struct {
 	tenant  string
-	req     push.PushRequest
+	req     *push.PushRequest // the sink may keep it
 	streams map[*Stream]int // index in req.Streams
 	kinds   []faas.Stream   // of req.Streams
 	bytes   int64
@@ -36,7 +36,7 @@ type batch struct {
 }
 
 func newBatch(tenant string, now time.Time) *batch {
-	return &batch{tenant: tenant, streams: map[*Stream]int{}, born: now}
+	return &batch{tenant: tenant, req: new(push.PushRequest), streams: map[*Stream]int{}, born: now}
 }
 
 func (b *batch) add(f *File, s *Stream, l *Line) {

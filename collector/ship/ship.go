@@ -191,7 +191,7 @@ func (s *Shipper) Run(ctx context.Context) error {
 	for {
 		for _, b := range s.due(time.Now(), timer) {
 			pushes.Go(func() {
-				if s.deliver(ctx, b.tenant, &b.req) {
+				if s.deliver(ctx, b.tenant, b.req) {
 					s.finish(b)
 				}
 			})
@@ -250,7 +250,7 @@ func (s *Shipper) finish(b *batch) {
 	ln.inFlight--
 	ln.bytes -= b.bytes
 	s.bytes -= b.bytes
-	b.req, b.files = push.PushRequest{}, nil
+	b.req, b.files = nil, nil
 	close(s.freed)
 	s.freed = make(chan struct{})
 	s.wake()

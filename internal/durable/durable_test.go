@@ -137,7 +137,7 @@ func TestLogConcurrent(t *testing.T) {
 	for i := 0; i < len(got); i += 2 {
 		var w, n int
 		_, _ = fmt.Sscanf(got[i], "w%d-%d", &w, &n)
-		key := fmt.Sprint(w)
+		key := strconv.Itoa(w)
 		if got[i] != fmt.Sprintf("w%d-%d a", w, next[key]) || got[i+1] != fmt.Sprintf("w%d-%d b", w, next[key]) {
 			t.Fatalf("record %d is %q, then %q", i, got[i], got[i+1])
 		}
