@@ -49,7 +49,6 @@ func (ch *chain) poke() {
 // run reads until ctx ends or all files are gone.
 func (ch *chain) run(ctx context.Context) {
 	defer close(ch.ended)
-	defer ch.close()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	wait := minPoll
@@ -120,13 +119,6 @@ func (ch *chain) retire() {
 		kept = append(kept, g)
 	}
 	ch.gens = kept
-}
-
-// close closes all files. What is not acknowledged of them stays in them.
-func (ch *chain) close() {
-	for _, g := range ch.gens {
-		_ = g.file.Close() // it was only read
-	}
 }
 
 // generations gives the chain's generations to others, who look at their views.

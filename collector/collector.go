@@ -164,6 +164,7 @@ func (c *Collector) Run(ctx context.Context) error {
 	<-readCtx.Done()
 	c.ready.Store(false)
 	reading.Wait()
+	c.closeFiles()
 	stopCtx, cancel := context.WithTimeout(shipCtx, c.cfg.StopTimeout)
 	defer cancel()
 	drained := c.ship.Drain(stopCtx)
@@ -298,7 +299,7 @@ func (c *Collector) attached(g *generation) {
 	n := c.attachedN[g.id]
 	c.mu.Unlock()
 	if n > 1 {
-		c.metrics.restarts.WithLabelValues("same_id").Inc()
+		c.metrics.sameID.Inc()
 		c.log.Warn("two files begin alike and have one ID; this is right for a copy",
 			slog.String("path", g.found.Path))
 	}
@@ -330,6 +331,16 @@ func (c *Collector) forget(ch *chain, g *generation) {
 func (c *Collector) removeSegment(g *generation) {
 	if _, err := c.journal.Remove(g.found.Path); err != nil {
 		c.log.Error("journal's segment cannot be removed", slog.Any("error", err))
+	}
+}
+
+// closeFiles closes what is still open when nobody reads any more. What is not
+// acknowledged of it stays in the files.
+func (c *Collector) closeFiles() {
+	for _, ch := range c.allChains() {
+		for _, g := range ch.generations() {
+			_ = g.file.Close() // it was only read
+		}
 	}
 }
 

@@ -94,7 +94,7 @@ func (g *generation) read(ctx context.Context, buf *tail.Buffer, now time.Time, 
 	defer g.publish()
 	was, pos := g.state, g.file.Pos()
 	g.state = state
-	if state.Size != was.Size {
+	if state.Size != was.Size || !state.Modified.Equal(was.Modified) {
 		g.idleSince, g.final = time.Time{}, false
 		err := g.attach(buf)
 		if err == nil && g.window != nil {

@@ -47,6 +47,7 @@ func process(t *testing.T, cfg childConfig) *exec.Cmd {
 // are rotated, events come in and the sink fails. In the end every line and
 // every accepted event is there, under one name and with one content.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t)
 	cfg.BatchBytes = 64 << 10
 	s := newStore()

@@ -12,6 +12,7 @@ type metrics struct {
 	readLines  map[faas.Stream]prometheus.Counter
 	truncated  prometheus.Counter
 	restarts   *prometheus.CounterVec
+	sameID     prometheus.Counter
 	readErrors prometheus.Counter
 	missed     prometheus.Counter
 	lag        prometheus.Gauge
@@ -38,6 +39,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "coldscope_collector_file_restarts_total",
 			Help: "Files that are read from their beginning again, by reason: truncated, or guard if they do not fit the checkpoint.",
 		}, []string{"reason"}),
+		sameID:     counter("same_id_files_total", "Files that begin like another open file, and so have its ID: copies."),
 		readErrors: counter("read_errors_total", "Failed attempts to read a file."),
 		missed:     counter("missed_bytes_total", "Bytes of files that vanished while the collector was not running, before they were acknowledged."),
 		lag:        gauge("lag_bytes", "Bytes of all files that are not acknowledged yet."),

@@ -24,8 +24,8 @@ const (
 type batch struct {
 	tenant  string
 	req     *push.PushRequest // the sink may keep it
-	streams map[*Stream]int // index in req.Streams
-	kinds   []faas.Stream   // of req.Streams
+	streams map[*Stream]int   // index in req.Streams
+	kinds   []faas.Stream     // of req.Streams
 	bytes   int64
 	born    time.Time
 	files   []*File // whose lines it has, each once in a row

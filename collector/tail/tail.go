@@ -111,7 +111,7 @@ func (t *File) Stat() (State, error) {
 	if err != nil {
 		return t.state, fmt.Errorf("stat: %w", err)
 	}
-	grown := info.Size() != t.state.Size
+	changed := info.Size() != t.state.Size || !info.ModTime().Equal(t.state.Modified)
 	t.state = State{Size: info.Size(), Modified: info.ModTime()}
 	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
 		t.state.Deleted = sys.Nlink == 0
@@ -119,7 +119,7 @@ func (t *File) Stat() (State, error) {
 	if t.state.Size < t.pos {
 		return t.state, fmt.Errorf("stat: %d bytes, %d were read: %w", t.state.Size, t.pos, ErrTruncated)
 	}
-	if grown && t.headLen > 0 {
+	if changed && t.headLen > 0 {
 		if err := t.verify(); err != nil {
 			return t.state, err
 		}
@@ -155,7 +155,7 @@ func (t *File) Identify(buf *Buffer) (uint64, bool, error) {
 		return t.id, true, nil
 	}
 	var found bool
-	err := t.next(buf, 0, func(r Record) error {
+	err := t.next(buf, 0, 1, func(r Record) error {
 		first := append(r.Data, '\n') // the newline's byte is in the buffer
 		t.id = FileID(t.owner, first)
 		t.headLen = r.End
@@ -193,10 +193,10 @@ func (t *File) Restart() {
 var errStop = errors.New("stop")
 
 // Records calls yield for every whole record from the current position on, and
-// returns when there is none left or yield fails. A record that yield refused
-// is the next one again.
+// returns when there is none left of what Stat saw, or yield fails. A record
+// that yield refused is the next one again.
 func (t *File) Records(buf *Buffer, yield func(Record) error) error {
-	return t.next(buf, t.pos, func(r Record) error {
+	return t.next(buf, t.pos, t.state.Size, func(r Record) error {
 		if err := yield(r); err != nil {
 			return err
 		}
@@ -205,8 +205,8 @@ func (t *File) Records(buf *Buffer, yield func(Record) error) error {
 	})
 }
 
-// next frames records from pos on.
-func (t *File) next(buf *Buffer, pos int64, yield func(Record) error) error {
+// next frames records from pos on, at least up to upTo if they are there.
+func (t *File) next(buf *Buffer, pos, upTo int64, yield func(Record) error) error {
 	// Where a long record was searched before, look at what is new first.
 	if pos == t.pos && t.scanned-pos >= int64(len(buf.b)) {
 		if found, err := t.newline(t.scanned); found < 0 || err != nil {
@@ -233,6 +233,9 @@ func (t *File) next(buf *Buffer, pos int64, yield func(Record) error) error {
 				return err
 			}
 			pos, rest, searched = r.End, rest[i+1:], 0
+			if pos >= upTo {
+				return nil
+			}
 		}
 		have = copy(buf.b, rest)
 		switch {
@@ -253,6 +256,9 @@ func (t *File) next(buf *Buffer, pos int64, yield func(Record) error) error {
 				return err
 			}
 			pos, have = r.End, 0
+			if pos >= upTo {
+				return nil
+			}
 		}
 	}
 }
