@@ -35,6 +35,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Push attempts by the sink's answer: 2xx, an HTTP status, or error for none.",
 		}, []string{"code"}),
 	}
+	m.dead.WithLabelValues("http_400") // the usual one is there from the start, so that its first increase can be seen
 	for _, s := range faas.Streams {
 		m.ackedLines[s] = lines.WithLabelValues(string(s))
 	}
