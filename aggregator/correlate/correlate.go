@@ -25,8 +25,9 @@ type Config struct {
 	Hold time.Duration
 	// Grace is how long after an invocation's end a line still counts as its own.
 	Grace time.Duration
-	// Memory bounds the bytes of lines that are remembered for corrections.
-	// The least recently used instances go first; the store still has them.
+	// Memory bounds the bytes of what is remembered of instances, mostly lines
+	// that may have to be corrected. The least recently used go first; the
+	// store still has them.
 	Memory int
 	// InstanceLines bounds the lines remembered per instance.
 	InstanceLines int
@@ -96,10 +97,9 @@ func (c *Correlator) Restore(k Key, start *schema.ColdStartRow, invocations []sc
 	if c.Known(k) {
 		return
 	}
-	i := &instance{key: k, firstSeen: now}
+	i := c.use(k, now)
 	i.restore(start, invocations)
-	i.element = c.recent.PushBack(i)
-	c.instances[k] = i
+	c.charge(i)
 	for n := range lines {
 		r := remembered{row: lines[n], explicit: idsIn(lines[n].Body)}
 		if r.row.Attribution == string(faas.AttributionExplicit) {
@@ -129,6 +129,7 @@ func (c *Correlator) Event(e *faas.Event, now time.Time) {
 	if from, changed := c.apply(i, e); changed {
 		c.doubt(i, from)
 	}
+	c.charge(i)
 	c.out.Logs = append(c.out.Logs, platformRow(i, e, c.revision))
 	i.see(e.Time)
 	c.release(i, func(h *held) bool { return i.explains(&h.remembered) })
@@ -172,15 +173,25 @@ func (c *Correlator) use(k Key, now time.Time) *instance {
 		i = &instance{key: k, firstSeen: now}
 		i.element = c.recent.PushBack(i)
 		c.instances[k] = i
+		c.charge(i)
 	}
 	c.recent.MoveToBack(i.element)
 	return i
+}
+
+// charge counts what an instance takes beside its lines, roughly.
+func (c *Correlator) charge(i *instance) {
+	const each, invocation = 1 << 10, 160
+	now := each + invocation*len(i.invocations)
+	c.memory += now - i.charged
+	i.charged = now
 }
 
 func (c *Correlator) forget(i *instance) {
 	for n := range i.lines {
 		c.memory -= i.lines[n].size()
 	}
+	c.memory -= i.charged
 	c.recent.Remove(i.element)
 	delete(c.instances, i.key)
 }

@@ -21,6 +21,7 @@ type instance struct {
 	key       Key
 	element   *list.Element
 	firstSeen time.Time // when the correlator heard of it first
+	charged   int       // bytes counted for it beside its lines
 
 	watermark      time.Time // time of its newest event; zero: no event yet
 	demanded       time.Time

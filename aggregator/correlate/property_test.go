@@ -132,6 +132,34 @@ func compare(t *rapid.T, facts []fact, s *store) {
 	}
 }
 
+// TestMemoryIsBounded: however many instances, invocations and lines come, what
+// is remembered stays within the limit, and is counted right.
+func TestMemoryIsBounded(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.Memory = 1 << 20
+	c := New(cfg)
+	for n := range 20_000 {
+		ref := testRef
+		ref.Instance = strconv.Itoa(n / 4)
+		now := at(n)
+		c.Event(&faas.Event{ID: strconv.Itoa(n), Source: "s", Time: now, Ref: ref, Data: faas.InvocationStarted{RequestID: strconv.Itoa(n)}}, now)
+		c.Line(&faas.Line{Ref: ref, Time: now, Stream: faas.Stdout, Body: strings.Repeat("x", 200), FileID: 1, Offset: uint64(n)}, n, now)
+		c.Take()
+		if c.memory > cfg.Memory {
+			t.Fatalf("%d bytes after %d facts", c.memory, n)
+		}
+	}
+	if len(c.instances) < 100 || len(c.instances) > 2000 || c.recent.Len() != len(c.instances) {
+		t.Errorf("%d instances are remembered", len(c.instances))
+	}
+	for _, i := range c.instances {
+		c.forget(i)
+	}
+	if c.memory != 0 {
+		t.Errorf("%d bytes are counted for nothing", c.memory)
+	}
+}
+
 // FuzzIDs: any text may be a line.
 func FuzzIDs(f *testing.F) {
 	f.Add(`{"request_id":"b3f0-1234-abcd"}`)
