@@ -22,6 +22,7 @@ var linesSQL string
 // Report is what the demo found; its JSON is what scripts read.
 type Report struct {
 	Requests        int                    `json:"requests"`
+	Failed          []string               `json:"failed,omitempty"` // why requests got no answer
 	Runtime         string                 `json:"runtime"`
 	ColdStarts      int                    `json:"cold_starts"`
 	LinesWritten    int                    `json:"lines_written"`    // by the functions' own count
@@ -149,11 +150,12 @@ func (r *Report) Starts(stats *read.ColdStartStats, pages []*read.Page) {
 	}
 }
 
-// Err is what makes the demo fail: a line that is missing or there twice,
-// or shares that do not add up.
+// Err is what makes the demo fail: a request without an answer, a line that is
+// missing or there twice, or shares that do not add up.
 func (r *Report) Err() error {
-	if len(r.Problems) == 0 {
+	problems := slices.Concat(r.Failed, r.Problems)
+	if len(problems) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d problems; the first: %s", len(r.Problems), r.Problems[0])
+	return fmt.Errorf("%d problems; the first: %s", len(problems), problems[0])
 }

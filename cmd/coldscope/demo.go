@@ -132,8 +132,7 @@ func (f *demoFlags) show(ctx context.Context, p *process.Process, stdout io.Writ
 		return err
 	}
 	progress.Step("every line stored")
-	report := demo.Report{Requests: f.requests, Runtime: host.RuntimeName()}
-	report.Problems = written.Failed
+	report := demo.Report{Requests: f.requests, Failed: written.Failed, Runtime: host.RuntimeName()}
 	waiting, cancel := context.WithTimeout(ctx, f.wait)
 	defer cancel()
 	err = demo.Stored(waiting, conn, faas.DefaultTenant, began, written, &report, func(stored, all int) {
