@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -309,14 +310,16 @@ func TestLockIsRenewed(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*lease)
 	defer cancel()
-	if other, _, err := acquire(ctx, conn, lease); !errors.Is(err, context.DeadlineExceeded) {
+	other, _, err := acquire(ctx, conn, lease)
+	// The driver's own deadline, made of ctx's, may pass a moment before ctx ends.
+	if timeout, ok := errors.AsType[net.Error](err); !errors.Is(err, context.DeadlineExceeded) && (!ok || !timeout.Timeout()) {
 		t.Errorf("a second process got lock %+v, %v", other, err)
 	}
 	if held.Err() != nil {
 		t.Errorf("owner lost the lock: %v", context.Cause(held))
 	}
 	l.release(t.Context())
-	other, _, err := acquire(t.Context(), conn, lease)
+	other, _, err = acquire(t.Context(), conn, lease)
 	if err != nil {
 		t.Fatal(err)
 	}
