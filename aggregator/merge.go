@@ -2,7 +2,6 @@ package aggregator
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -277,7 +276,7 @@ func (m *merger) drain(ctx context.Context) {
 			m.answer(r)
 		case <-ctx.Done():
 			m.logger.Warn("stopped before all was stored; the senders keep what is missing",
-				"rows", m.gathering.Rows(), "submissions", len(m.outstanding), "error", errors.Join(context.Cause(ctx)))
+				"rows", m.gathering.Rows(), "submissions", len(m.outstanding), "error", context.Cause(ctx))
 			return
 		}
 	}

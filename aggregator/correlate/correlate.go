@@ -75,7 +75,7 @@ type Correlator struct {
 	cfg       Config
 	instances map[Key]*instance
 	recent    *list.List  // of *instance, least recently used in front
-	memory    int         // bytes of remembered lines
+	memory    int         // bytes of what is remembered
 	held      int         // lines that wait
 	doubted   []*instance // whose lines Take has to look at
 	revision  uint64

@@ -77,14 +77,6 @@ func (g *Group) OnStop(name string, stop func(context.Context) error) {
 	g.components = append(g.components, component{name, stop})
 }
 
-// Fail ends the group as if a component had ended with err.
-func (g *Group) Fail(err error) {
-	select {
-	case g.failed <- err:
-	default:
-	}
-}
-
 // Wait blocks until ctx ends or a component fails, and returns that failure.
 // Stop has still to be called.
 func (g *Group) Wait(ctx context.Context) error {
