@@ -20,6 +20,9 @@ const (
 	TypeStopped           EventType = "dev.coldscope.instance.stopped"
 	TypeInvocationStarted EventType = "dev.coldscope.invocation.started"
 	TypeInvocationEnded   EventType = "dev.coldscope.invocation.ended"
+	TypeInvocationUsage   EventType = "dev.coldscope.invocation.usage"
+	TypeLedger            EventType = "dev.coldscope.log.ledger"
+	TypeGap               EventType = "dev.coldscope.log.gap"
 )
 
 // Event is one fact from the platform or the runtime. Source and ID together
@@ -36,7 +39,8 @@ type Event struct {
 func (e *Event) Type() EventType { return e.Data.eventType() }
 
 // Data is what an event says: one of Demanded, PhaseDone, LayerPulled, Ready,
-// Stopped, InvocationStarted, InvocationEnded (as values).
+// Stopped, InvocationStarted, InvocationEnded, InvocationUsage, Ledger, Gap (as
+// values).
 type Data interface {
 	eventType() EventType
 	validate() error
@@ -80,10 +84,11 @@ type Ready struct{}
 
 // Stopped ends an instance.
 type Stopped struct {
-	Reason     string `json:"reason,omitempty"` // idle, error, oom, shutdown, start-failed, …
-	ExitCode   *int   `json:"exit_code,omitempty"`
-	OOM        bool   `json:"oom,omitempty"`
-	MemoryPeak int64  `json:"memory_peak,omitempty"` // bytes
+	Reason     string  `json:"reason,omitempty"` // idle, error, oom, shutdown, start-failed, …
+	ExitCode   *int    `json:"exit_code,omitempty"`
+	OOM        bool    `json:"oom,omitempty"`
+	MemoryPeak int64   `json:"memory_peak,omitempty"` // bytes
+	CPUTime    float64 `json:"cpu_time,omitempty"`    // seconds, of the instance's whole life
 }
 
 // InvocationStarted says that a request was handed to the instance.
@@ -109,6 +114,55 @@ type InvocationEnded struct {
 	BytesOut   int64     `json:"bytes_out,omitempty"`
 }
 
+// InvocationUsage is what the host's control groups say of an invocation whose
+// platform does not tell. It is the instance's use between the invocation's
+// start and end; Shared says that others ran at the same time.
+type InvocationUsage struct {
+	RequestID  string    `json:"request_id"`
+	StartedAt  time.Time `json:"started_at"`            // names the attempt, as in InvocationEnded
+	MemoryPeak int64     `json:"memory_peak,omitempty"` // bytes
+	CPUTime    float64   `json:"cpu_time,omitempty"`    // seconds
+	Shared     bool      `json:"shared,omitempty"`
+}
+
+// Ledger is a collector's account of one generation of one of the instance's
+// log files: the sums so far, so that a later one replaces it. Complete says
+// that the file has ended and all of it is stored.
+type Ledger struct {
+	FileID         string    `json:"file_id"` // 16 hexadecimal digits
+	From           time.Time `json:"from,omitzero"`
+	To             time.Time `json:"to,omitzero"` // times of the first and the last line
+	Bytes          int64     `json:"bytes"`       // of the file, read
+	Lines          int64     `json:"lines"`
+	TruncatedLines int64     `json:"truncated_lines,omitempty"`
+	TruncatedBytes int64     `json:"truncated_bytes,omitempty"` // cut from the ends of lines over the limit
+	RefusedLines   int64     `json:"refused_lines,omitempty"`   // given up to the dead-letter file
+	LostBytes      int64     `json:"lost_bytes,omitempty"`      // of all gaps in the file
+	LateLines      int64     `json:"late_lines,omitempty"`      // read long after they were written
+	Complete       bool      `json:"complete,omitempty"`
+}
+
+// Gap is a piece of a log file that nobody can read any more.
+type Gap struct {
+	FileID string    `json:"file_id,omitempty"` // empty if it was never opened
+	Offset int64     `json:"offset"`
+	Bytes  int64     `json:"bytes,omitempty"` // 0: not known
+	From   time.Time `json:"from,omitzero"`
+	To     time.Time `json:"to,omitzero"` // the lost lines are from between these times
+	Reason GapReason `json:"reason"`
+}
+
+// GapReason tells why lines were lost.
+type GapReason string
+
+// The reasons of gaps.
+const (
+	GapVanished  GapReason = "vanished"  // the file was deleted while no collector ran
+	GapPinned    GapReason = "pinned"    // deleted files held more than their limit
+	GapTruncated GapReason = "truncated" // the file was truncated before it was read
+	GapSpool     GapReason = "spool"     // the spool was over its size or age
+)
+
 func (Demanded) eventType() EventType          { return TypeDemanded }
 func (PhaseDone) eventType() EventType         { return TypePhase }
 func (LayerPulled) eventType() EventType       { return TypeLayerPulled }
@@ -116,6 +170,9 @@ func (Ready) eventType() EventType             { return TypeReady }
 func (Stopped) eventType() EventType           { return TypeStopped }
 func (InvocationStarted) eventType() EventType { return TypeInvocationStarted }
 func (InvocationEnded) eventType() EventType   { return TypeInvocationEnded }
+func (InvocationUsage) eventType() EventType   { return TypeInvocationUsage }
+func (Ledger) eventType() EventType            { return TypeLedger }
+func (Gap) eventType() EventType               { return TypeGap }
 
 func (d Demanded) validate() error {
 	switch d.Initialization {
@@ -159,6 +216,31 @@ func (d InvocationEnded) validate() error {
 		return errors.New("started_at is missing")
 	}
 	return needRequestID(d.RequestID)
+}
+
+func (d InvocationUsage) validate() error {
+	if d.StartedAt.IsZero() {
+		return errors.New("started_at is missing")
+	}
+	return needRequestID(d.RequestID)
+}
+
+func (d Ledger) validate() error {
+	if d.FileID == "" {
+		return errors.New("file_id is missing")
+	}
+	if d.Bytes < 0 || d.Lines < 0 {
+		return errors.New("bytes and lines are not negative")
+	}
+	return nil
+}
+
+func (d Gap) validate() error {
+	switch d.Reason {
+	case GapVanished, GapPinned, GapTruncated, GapSpool:
+		return nil
+	}
+	return fmt.Errorf("unknown reason %q of a gap", d.Reason)
 }
 
 func needRequestID(id string) error {
@@ -211,6 +293,12 @@ func times(d Data) []time.Time {
 		return []time.Time{d.QueuedAt}
 	case InvocationEnded:
 		return []time.Time{d.StartedAt}
+	case InvocationUsage:
+		return []time.Time{d.StartedAt}
+	case Ledger:
+		return []time.Time{d.From, d.To}
+	case Gap:
+		return []time.Time{d.From, d.To}
 	}
 	return nil
 }

@@ -73,6 +73,12 @@ func EncodeEvent(e *faas.Event) ([]byte, error) {
 		data = payload[faas.InvocationStarted]{e.Ref, d}
 	case faas.InvocationEnded:
 		data = payload[faas.InvocationEnded]{e.Ref, d}
+	case faas.InvocationUsage:
+		data = payload[faas.InvocationUsage]{e.Ref, d}
+	case faas.Ledger:
+		data = payload[faas.Ledger]{e.Ref, d}
+	case faas.Gap:
+		data = payload[faas.Gap]{e.Ref, d}
 	default:
 		return nil, fmt.Errorf("encode event %s: no data", e.ID)
 	}
@@ -122,6 +128,12 @@ func DecodeEvent(b []byte, tenant string) (faas.Event, error) {
 		e.Data, err = decodeData[faas.InvocationStarted](env.Data)
 	case faas.TypeInvocationEnded:
 		e.Data, err = decodeData[faas.InvocationEnded](env.Data)
+	case faas.TypeInvocationUsage:
+		e.Data, err = decodeData[faas.InvocationUsage](env.Data)
+	case faas.TypeLedger:
+		e.Data, err = decodeData[faas.Ledger](env.Data)
+	case faas.TypeGap:
+		e.Data, err = decodeData[faas.Gap](env.Data)
 	default:
 		return faas.Event{}, fmt.Errorf("unknown event type %q", env.Type)
 	}
