@@ -11,25 +11,36 @@ import (
 	"github.com/coldscope/coldscope/collector/tail"
 )
 
-// A file is looked at soon after it grew, and ever less often while it does not.
+// A log is looked at soon after it grew, and ever less often while it does not.
 const (
-	minPoll = 10 * time.Millisecond
-	maxPoll = 250 * time.Millisecond
-	// bufferBytes is what is read at once; larger buffers are not kept.
-	bufferBytes = 128 << 10
+	// slowPoll is how often a quiet file is looked at of which the kernel tells
+	// nothing, and idlePoll where it promised to wake us.
+	slowPoll = 250 * time.Millisecond
+	idlePoll = 5 * time.Second
+	// endPoll is how often a file is looked at that has ended.
+	endPoll = time.Second
+	// What is read at once; where many wait with what they have read, less.
+	bufferBytes      = 128 << 10
+	smallBufferBytes = 16 << 10
+	largeBuffers     = 16
 )
 
-// chain is a container's log: its generations, which are read in order, oldest
-// first. Its goroutine owns them.
+// chain is one log: its generations, which are read in order, oldest first. Its
+// goroutine owns them.
 type chain struct {
 	c         *Collector
 	container *discover.Container
 	kick      chan struct{} // look now
 	gens      []*generation
+	hint      *openInvocations // of the instance
 
 	// Guarded by the Collector's mutex:
 	inbox []*generation // new ones
 	all   []*generation // gens and inbox, for others
+
+	// cancel interrupts a pass that waits for memory, so that it sees that a
+	// generation was given up.
+	cancel atomic.Pointer[context.CancelFunc]
 
 	// asked and looked tell Settled that everything was read that was there
 	// when it asked: looked follows asked at the end of a pass.
@@ -51,7 +62,8 @@ func (ch *chain) run(ctx context.Context) {
 	defer close(ch.ended)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	wait := minPoll
+	shortest := ch.c.cfg.PollInterval
+	wait := shortest
 	for {
 		select {
 		case <-ctx.Done():
@@ -65,11 +77,7 @@ func (ch *chain) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		ch.retire()
-		wait = min(2*wait, maxPoll)
-		if progress || fresh {
-			wait = minPoll
-		}
+		ch.retire(ctx)
 		if ok {
 			ch.looked.Store(asked)
 		}
@@ -77,40 +85,104 @@ func (ch *chain) run(ctx context.Context) {
 			ch.left = true
 			return
 		}
-		timer.Reset(wait)
+		if progress || fresh {
+			wait = shortest
+		} else if wait = min(2*wait, slowPoll); wait == slowPoll && ch.listen() {
+			if progress, _ = ch.pass(ctx); !progress { // what came before we listened
+				wait = idlePoll
+			}
+		}
+		timer.Reset(ch.until(wait))
+		if wait == idlePoll {
+			wait = slowPoll
+		}
 	}
+}
+
+// until gives the time until the next look: all chains look at the same
+// moments, so that the process wakes up once for all of them.
+func (ch *chain) until(wait time.Duration) time.Duration {
+	grid := ch.c.cfg.PollInterval
+	now := time.Now()
+	return now.Add(wait - grid/2).Truncate(grid).Add(grid).Sub(now)
+}
+
+// listen asks the kernel to wake the chain when one of its files is written
+// to; false if it has to look for itself.
+func (ch *chain) listen() bool {
+	for _, g := range ch.gens {
+		switch {
+		case !g.final && g.state.Deleted, g.waits(), g.joiner.Open(), g.failed != "":
+			return false // time alone brings it on
+		case g.final || g.found.Compressed || g.found.Saved != nil:
+		case g.idleSince.IsZero():
+			if !ch.c.notify.File(g.found.File, ch.poke) {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // pass reads what is new in all generations, in order. ok is false if one
 // could not be read.
 func (ch *chain) pass(ctx context.Context) (progress, ok bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ch.cancel.Store(&cancel)
+	defer ch.cancel.Store(nil)
 	buf := ch.c.buffer()
 	defer ch.c.release(buf)
 	now := time.Now()
 	ok = true
 	for i, g := range ch.gens {
-		p, err := g.read(ctx, buf, now, i == len(ch.gens)-1)
+		if g.final && now.Sub(g.looked) < endPoll {
+			continue
+		}
+		p, err := g.read(ctx, buf, now, ch.endedBefore(i))
 		if ctx.Err() != nil {
 			return progress, false
 		}
 		progress = progress || p
-		if err != nil {
-			ok = false
-			ch.c.metrics.readErrors.Inc()
-			ch.c.log.Error("reading failed, trying again",
-				slog.String("path", g.found.Path), slog.Any("error", err))
-		}
+		ok = ok && err == nil
+		g.report(err)
 	}
 	return progress, ok
 }
 
-// retire closes the generations that are done with.
-func (ch *chain) retire() {
+// report counts a failure to read, and says it if it is a new one.
+func (g *generation) report(err error) {
+	if err == nil {
+		g.failed = ""
+		return
+	}
+	g.c.metrics.readErrors.Inc()
+	if g.failed != err.Error() {
+		g.failed = err.Error()
+		g.c.log.Error("reading failed, trying again", slog.String("path", g.found.Path), slog.Any("error", err))
+	}
+}
+
+// endedBefore reports whether nobody should write to generation i any more: it
+// was rotated away, or a younger one is there.
+func (ch *chain) endedBefore(i int) bool {
+	return ch.gens[i].found.Rotated || ch.gens[i].found.Saved != nil ||
+		slices.ContainsFunc(ch.gens[i+1:], func(g *generation) bool { return !g.found.Rotated })
+}
+
+// retire closes the generations that are done with, and tells the ledgers.
+func (ch *chain) retire(ctx context.Context) {
 	now := time.Now()
 	kept := ch.gens[:0:0]
 	for i, g := range ch.gens {
-		if g.found.Container.Kind == discover.Journal && i < len(ch.gens)-1 && g.consumed() && !g.state.Deleted {
+		g.tell(ctx, now)
+		if g.found.Format == discover.Journal && i < len(ch.gens)-1 && g.consumed() && !g.state.Deleted {
 			ch.c.removeSegment(g)
+		}
+		if g.found.Saved != nil && g.consumed() && !g.state.Deleted {
+			ch.c.unspool(g.found.Path)
 		}
 		if g.gone(now) {
 			ch.c.forget(ch, g)
@@ -128,8 +200,19 @@ func (ch *chain) generations() []*generation {
 	return slices.Clone(ch.all)
 }
 
+// interrupt makes a pass that waits look at its generations again.
+func (ch *chain) interrupt() {
+	if cancel := ch.cancel.Load(); cancel != nil {
+		(*cancel)()
+	}
+	ch.poke()
+}
+
 // buffer lends memory for one pass.
 func (c *Collector) buffer() *tail.Buffer {
+	if c.lent.Add(1) > largeBuffers {
+		return tail.NewBuffer(smallBufferBytes)
+	}
 	if b, ok := c.buffers.Get().(*tail.Buffer); ok {
 		return b
 	}
@@ -137,7 +220,8 @@ func (c *Collector) buffer() *tail.Buffer {
 }
 
 func (c *Collector) release(b *tail.Buffer) {
-	if b.Len() <= bufferBytes {
+	c.lent.Add(-1)
+	if b.Len() == bufferBytes {
 		c.buffers.Put(b)
 	}
 }

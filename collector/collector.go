@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,9 +20,12 @@ import (
 	"github.com/coldscope/coldscope/collector/checkpoint"
 	"github.com/coldscope/coldscope/collector/discover"
 	"github.com/coldscope/coldscope/collector/journal"
+	"github.com/coldscope/coldscope/collector/notify"
 	"github.com/coldscope/coldscope/collector/ship"
 	"github.com/coldscope/coldscope/internal/durable"
 	"github.com/coldscope/coldscope/internal/faas"
+	"github.com/coldscope/coldscope/internal/wire"
+	"github.com/coldscope/coldscope/internal/workload"
 )
 
 // Deps are what a Collector works with.
@@ -30,6 +34,9 @@ type Deps struct {
 	Logger     *slog.Logger          // nil: discards
 	Registerer prometheus.Registerer // nil: metrics are not exported
 	Gatherer   prometheus.Gatherer   // nil: Handler serves no /metrics
+	// Inherited are files that an earlier Collector of this process still had
+	// open (Leftover).
+	Inherited []*discover.Generation
 }
 
 // Collector collects one host's lines and events. Make one with New, and let
@@ -43,12 +50,20 @@ type Collector struct {
 	journal    *journal.Journal
 	dead       *ship.DeadLetters
 	ship       *ship.Shipper
+	notify     *notify.Notifier
 	scanner    *discover.Scanner
+	hints      *hints
 	listener   net.Listener
 	handler    http.Handler
 	buffers    sync.Pool // of *tail.Buffer
+	lent       atomic.Int64
 	rescan     chan chan struct{}
+	changed    chan []string // directories, of which the kernel tells
 	ready      atomic.Bool
+	inherited  []*discover.Generation
+	leftover   []*discover.Generation
+
+	spoolFailed string // the last error, which was logged
 
 	mu        sync.Mutex
 	chains    map[string]*chain // by their container's key
@@ -66,8 +81,8 @@ func New(cfg Config, deps Deps) (*Collector, error) {
 	}
 	c := &Collector{
 		cfg: cfg.WithDefaults(), log: deps.Logger, metrics: newMetrics(deps.Registerer),
-		rescan: make(chan chan struct{}), chains: map[string]*chain{},
-		attachedN: map[uint64]int{}, streams: map[faas.Ref]*ship.Stream{},
+		rescan: make(chan chan struct{}), changed: make(chan []string), chains: map[string]*chain{}, hints: newHints(),
+		attachedN: map[uint64]int{}, streams: map[faas.Ref]*ship.Stream{}, inherited: deps.Inherited,
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
@@ -106,12 +121,35 @@ func (c *Collector) open(deps Deps) error {
 		BatchBytes: c.cfg.BatchBytes, BatchAge: c.cfg.BatchAge,
 		InFlight: c.cfg.InFlight, MaxBytes: c.cfg.MaxUnacknowledged,
 	}, deps.Sink, c.dead, c.log, deps.Registerer)
-	c.scanner = discover.New(discover.Options{
-		CRI: c.cfg.CRI, Docker: c.cfg.Docker, Journal: journalDir,
-		Tenant: c.cfg.Tenant, Unlabelled: c.cfg.Unlabelled,
-	})
+	if c.notify, err = notify.New(); err != nil {
+		c.log.Warn("the kernel tells nothing of new files, looking for them more often", slog.Any("error", err))
+	}
+	if c.scanner, err = c.newScanner(journalDir); err != nil {
+		return err
+	}
 	c.listener, err = journal.Listen(c.cfg.Socket)
 	return err
+}
+
+func (c *Collector) newScanner(journalDir string) (*discover.Scanner, error) {
+	mapper, err := workload.NewMapper(c.cfg.Mapping)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(c.spoolDir(), 0o700); err != nil {
+		return nil, fmt.Errorf("make spool: %w", err)
+	}
+	scanner, err := discover.New(discover.Options{
+		CRI: c.cfg.CRI, Docker: c.cfg.Docker, Files: c.cfg.Files, Journal: journalDir, Spool: c.spoolDir(),
+		Tenant: c.cfg.Tenant, Whose: mapper.Ref, Watch: c.notify.Dir,
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range c.inherited {
+		scanner.Remember(g)
+	}
+	return scanner, nil
 }
 
 // Close gives back what New took. Run does it itself.
@@ -121,6 +159,9 @@ func (c *Collector) Close() error {
 		if err := c.listener.Close(); !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
+	}
+	if c.notify != nil {
+		errs = append(errs, c.notify.Close())
 	}
 	if c.journal != nil {
 		errs = append(errs, c.journal.Close())
@@ -156,6 +197,9 @@ func (c *Collector) Run(ctx context.Context) error {
 	shipping.Go(func() { shipped = c.ship.Run(shipCtx) })
 	saving.Go(func() { c.saveLoop(shipCtx) })
 	reading.Go(func() { c.scanLoop(readCtx, &reading) })
+	reading.Go(func() {
+		c.notify.Run(readCtx, func(dirs []string, all bool) { c.told(readCtx, dirs, all) })
+	})
 	serving.Go(func() {
 		served = server.Serve(c.listener)
 		stopReading() // a collector that takes no events must not look alive
@@ -164,7 +208,6 @@ func (c *Collector) Run(ctx context.Context) error {
 	<-readCtx.Done()
 	c.ready.Store(false)
 	reading.Wait()
-	c.closeFiles()
 	stopCtx, cancel := context.WithTimeout(shipCtx, c.cfg.StopTimeout)
 	defer cancel()
 	drained := c.ship.Drain(stopCtx)
@@ -173,6 +216,7 @@ func (c *Collector) Run(ctx context.Context) error {
 	saving.Wait()
 	c.update(time.Now())
 	saved := c.checkpoint.Save()
+	c.closeFiles()
 
 	// Events are taken until here: they are durable, and read after the start.
 	closeCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.cfg.StopTimeout)
@@ -191,6 +235,18 @@ func (c *Collector) Run(ctx context.Context) error {
 	return errors.Join(served, shipped, saved, c.Close())
 }
 
+// told passes on what the kernel says of directories.
+func (c *Collector) told(ctx context.Context, dirs []string, all bool) {
+	if all {
+		dirs = nil
+		c.log.Warn("the kernel dropped hints of new files, looking at all directories")
+	}
+	select {
+	case c.changed <- dirs:
+	case <-ctx.Done():
+	}
+}
+
 // scanLoop looks for new files, again and again, and starts what reads them.
 func (c *Collector) scanLoop(ctx context.Context, reading *sync.WaitGroup) {
 	const fullEvery, pruneAfter = 10 * time.Second, 10 * time.Second
@@ -199,17 +255,26 @@ func (c *Collector) scanLoop(ctx context.Context, reading *sync.WaitGroup) {
 	var lastFull, started time.Time
 	var pruned bool
 	var lastError string
+	found := func(g *discover.Generation) { c.dispatch(ctx, reading, g) }
+	for _, g := range c.inherited {
+		found(g)
+	}
 	for {
 		var done chan struct{}
 		select {
 		case <-ctx.Done():
 			return
 		case done = <-c.rescan:
+		case dirs := <-c.changed:
+			if dirs != nil {
+				c.scanner.Look(dirs, found)
+				continue
+			}
 		case <-timer.C:
 		}
 		begin := time.Now()
 		full := begin.Sub(lastFull) >= fullEvery
-		err := c.scanner.Scan(full, func(g *discover.Generation) { c.dispatch(ctx, reading, g) })
+		err := c.scanner.Scan(full, found)
 		took := time.Since(begin)
 		if full {
 			lastFull = begin
@@ -219,16 +284,26 @@ func (c *Collector) scanLoop(ctx context.Context, reading *sync.WaitGroup) {
 			c.ready.Store(true)
 		}
 		if !pruned && err == nil && begin.Sub(started) > pruneAfter {
-			c.prune(begin)
+			c.prune(ctx, begin)
 			pruned = true
 		}
 		lastError = c.scanFailed(err, lastError)
 		if done != nil {
 			close(done)
 		}
-		// At most a twentieth of a core goes into looking.
-		timer.Reset(min(max(c.cfg.ScanInterval, 20*took), 2*time.Second))
+		// At most a fiftieth of a core goes into looking.
+		timer.Reset(min(max(c.scanInterval(), 50*took), 10*time.Second))
 	}
+}
+
+func (c *Collector) scanInterval() time.Duration {
+	switch {
+	case c.cfg.ScanInterval > 0:
+		return c.cfg.ScanInterval
+	case c.notify.Works():
+		return 2 * time.Second
+	}
+	return 250 * time.Millisecond
 }
 
 // scanFailed logs what could not be looked at, once.
@@ -244,8 +319,6 @@ func (c *Collector) scanFailed(err error, last string) string {
 
 // dispatch gives a new generation to its container's chain.
 func (c *Collector) dispatch(ctx context.Context, reading *sync.WaitGroup, found *discover.Generation) {
-	g := c.newGeneration(found)
-	g.identify()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	ch := c.chains[found.Container.Key]
@@ -254,6 +327,7 @@ func (c *Collector) dispatch(ctx context.Context, reading *sync.WaitGroup, found
 		c.chains[found.Container.Key] = ch
 		reading.Go(func() { ch.run(ctx) })
 	}
+	g := c.newGeneration(ch, found)
 	ch.all = append(ch.all, g)
 	ch.inbox = append(ch.inbox, g)
 	ch.poke()
@@ -268,6 +342,9 @@ func (c *Collector) adopt(ch *chain) bool {
 	fresh := len(ch.inbox) > 0
 	ch.gens = append(ch.gens, ch.inbox...)
 	ch.inbox = nil
+	if ch.hint == nil {
+		ch.hint = c.hints.of(ch.container.Ref.Instance)
+	}
 	return fresh
 }
 
@@ -292,26 +369,27 @@ func (c *Collector) poke(key string) {
 	}
 }
 
-// attached notes that a generation has its ID.
-func (c *Collector) attached(g *generation) {
+// attached notes that a generation has a name.
+func (c *Collector) attached(id uint64) {
 	c.mu.Lock()
-	c.attachedN[g.id]++
-	n := c.attachedN[g.id]
-	c.mu.Unlock()
-	if n > 1 {
-		c.metrics.sameID.Inc()
-		c.log.Warn("two files begin alike and have one ID; this is right for a copy",
-			slog.String("path", g.found.Path))
+	defer c.mu.Unlock()
+	c.attachedN[id]++
+}
+
+// detached notes that a generation has its name no more.
+func (c *Collector) detached(id uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.attachedN[id]--; c.attachedN[id] <= 0 {
+		delete(c.attachedN, id)
 	}
 }
 
-// detached notes that a generation has its ID no more.
-func (c *Collector) detached(g *generation) {
+// isAttached reports whether an open generation has the name.
+func (c *Collector) isAttached(id uint64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.attachedN[g.id]--; c.attachedN[g.id] <= 0 {
-		delete(c.attachedN, g.id)
-	}
+	return c.attachedN[id] > 0
 }
 
 // forget closes a generation that is deleted, read and acknowledged.
@@ -320,10 +398,17 @@ func (c *Collector) forget(ch *chain, g *generation) {
 	ch.all = slices.DeleteFunc(slices.Clone(ch.all), func(other *generation) bool { return other == g })
 	c.mu.Unlock()
 	if g.window != nil {
-		c.detached(g)
-		c.checkpoint.Delete(g.id)
+		c.detached(g.id)
+		if !ch.hasMate(g) { // its compressed form may outlive it
+			c.checkpoint.Delete(g.id)
+		}
 	}
-	c.scanner.Forget(g.found)
+	if path := g.saved.Load(); path != nil {
+		c.unspool(*path)
+	}
+	if g.givenUp.Load() == nil { // else its inode may be another file's by now
+		c.scanner.Forget(g.found)
+	}
 	_ = g.file.Close() // it was only read
 }
 
@@ -334,15 +419,24 @@ func (c *Collector) removeSegment(g *generation) {
 	}
 }
 
-// closeFiles closes what is still open when nobody reads any more. What is not
-// acknowledged of it stays in the files.
+// closeFiles closes what is still open when nobody reads any more, but for
+// deleted files that are not acknowledged: only their descriptors are left.
 func (c *Collector) closeFiles() {
 	for _, ch := range c.allChains() {
 		for _, g := range ch.generations() {
+			if v := g.view.Load(); v.state.Deleted && g.givenUp.Load() == nil && (v.window == nil || v.window.Committed() < v.state.Size) {
+				c.leftover = append(c.leftover, g.found)
+				continue
+			}
 			_ = g.file.Close() // it was only read
 		}
 	}
 }
+
+// Leftover gives, after Run, the files that only their open descriptors keep:
+// deleted, and not acknowledged. They are for the next Collector of this
+// process; who makes none closes them.
+func (c *Collector) Leftover() []*discover.Generation { return c.leftover }
 
 // platform gives the stream of ref's events.
 func (c *Collector) platform(ref faas.Ref) *ship.Stream {
@@ -360,26 +454,37 @@ func (c *Collector) platform(ref faas.Ref) *ship.Stream {
 	return s
 }
 
-// saveLoop keeps the checkpoint, at most every 250 ms.
+// saveLoop keeps the checkpoint, at most every 250 ms, and looks after deleted files.
 func (c *Collector) saveLoop(ctx context.Context) {
-	ticker := time.NewTicker(250 * time.Millisecond)
-	defer ticker.Stop()
+	const every, spoolEvery = 250 * time.Millisecond, time.Second
+	timer := time.NewTimer(every)
+	defer timer.Stop()
+	var spooled time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case now := <-ticker.C:
-			c.update(now)
-			if err := c.checkpoint.Save(); err != nil {
-				c.log.Error("checkpoint cannot be saved; a restart would send again what is stored", slog.Any("error", err))
-			}
+		case <-timer.C:
 		}
+		begin := time.Now()
+		deleted := c.update(begin)
+		if err := c.checkpoint.Save(); err != nil {
+			c.log.Error("checkpoint cannot be saved; a restart would send again what is stored", slog.Any("error", err))
+		}
+		if begin.Sub(spooled) >= spoolEvery {
+			spooled = begin
+			c.spool(begin, deleted)
+			c.unpin(deleted)
+		}
+		// At most a fiftieth of a core goes into it.
+		timer.Reset(max(every, 50*time.Since(begin)))
 	}
 }
 
-// update brings checkpoint and gauges up to date.
-func (c *Collector) update(now time.Time) {
-	var lag, files int64
+// update brings checkpoint and gauges up to date, and gives the generations of
+// deleted files that are not acknowledged.
+func (c *Collector) update(now time.Time) (deleted []*generation) {
+	var lag, files, pinned int64
 	for _, ch := range c.allChains() {
 		for _, g := range ch.generations() {
 			files++
@@ -388,12 +493,40 @@ func (c *Collector) update(now time.Time) {
 				lag += v.state.Size
 				continue
 			}
-			lag += max(0, v.state.Size-v.window.Committed())
+			behind := max(0, v.state.Size-v.window.Committed())
+			lag += behind
+			if v.state.Deleted && behind > 0 && g.givenUp.Load() == nil {
+				pinned += v.state.Size
+				deleted = append(deleted, g)
+			}
 			c.checkpoint.Set(v.id, g.entry(v, now))
 		}
 	}
 	c.metrics.lag.Set(float64(lag))
 	c.metrics.files.Set(float64(files))
+	c.metrics.pinned.Set(float64(pinned))
+	return deleted
+}
+
+// unpin gives up deleted files that hold more than they may, the oldest first.
+func (c *Collector) unpin(deleted []*generation) {
+	var pinned int64
+	for _, g := range deleted {
+		pinned += g.view.Load().state.Size
+	}
+	if pinned <= c.cfg.PinnedBytes {
+		return
+	}
+	slices.SortFunc(deleted, func(a, b *generation) int {
+		return a.view.Load().state.Modified.Compare(b.view.Load().state.Modified)
+	})
+	for _, g := range deleted {
+		if pinned <= c.cfg.PinnedBytes {
+			return
+		}
+		pinned -= g.view.Load().state.Size
+		g.abandon(faas.GapPinned)
+	}
 }
 
 func (c *Collector) allChains() []*chain {
@@ -408,7 +541,14 @@ func (c *Collector) allChains() []*chain {
 
 // looksAt reports whether path is in a directory that is looked through now.
 func (c *Collector) looksAt(path string) bool {
-	for _, root := range slices.Concat(c.cfg.CRI, c.cfg.Docker, []string{c.cfg.DataDir}) {
+	roots := slices.Concat(c.cfg.CRI, c.cfg.Docker, []string{c.cfg.DataDir})
+	for _, f := range c.cfg.Files {
+		for _, p := range f.Paths {
+			fixed, _, _ := strings.Cut(p, "*")
+			roots = append(roots, filepath.Dir(fixed+"x"))
+		}
+	}
+	for _, root := range roots {
 		if rel, err := filepath.Rel(root, path); err == nil && filepath.IsLocal(rel) {
 			_, err := os.Stat(root)
 			return err == nil
@@ -419,26 +559,21 @@ func (c *Collector) looksAt(path string) bool {
 
 // prune forgets files that were gone at the start, and counts what was not
 // acknowledged of them.
-func (c *Collector) prune(now time.Time) {
+func (c *Collector) prune(ctx context.Context, now time.Time) {
 	const keep = 7 * 24 * time.Hour
-	c.mu.Lock()
-	attached := make(map[uint64]bool, len(c.attachedN))
-	for id := range c.attachedN {
-		attached[id] = true
-	}
-	c.mu.Unlock()
-	gone := c.checkpoint.Prune(func(id uint64, e checkpoint.Entry) bool {
-		if attached[id] {
-			return false
-		}
-		return c.looksAt(e.Path) || now.Sub(e.Seen) > keep
+	gone := c.checkpoint.Find(func(id uint64, e *checkpoint.Entry) bool {
+		return !c.isAttached(id) && (c.looksAt(e.Path) || now.Sub(e.Seen) > keep)
 	})
-	for _, e := range gone {
-		if e.Read <= e.Offset {
-			continue
+	for id, e := range gone {
+		if e.Read > e.Offset {
+			err := c.lost(ctx, e.Ref, now, faas.Gap{
+				FileID: wire.FormatFileID(id), Offset: e.Offset, Bytes: e.Read - e.Offset, From: e.Lines.To, To: now.UTC(), Reason: faas.GapVanished,
+			}, e.Path)
+			if err != nil {
+				c.log.Error("a vanished file cannot be recorded, trying again after the next start", slog.Any("error", err))
+				continue
+			}
 		}
-		c.metrics.missed.Add(float64(e.Read - e.Offset))
-		c.log.Error("file vanished while the collector was not running; lines are lost. Keep log files longer than the collector may be down",
-			slog.String("path", e.Path), slog.String("instance", e.Instance), slog.Int64("missed_bytes", e.Read-e.Offset))
+		c.checkpoint.Delete(id)
 	}
 }

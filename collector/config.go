@@ -6,6 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/coldscope/coldscope/collector/discover"
+	"github.com/coldscope/coldscope/internal/workload"
 )
 
 // Config is the collector's section of the configuration. The zero value works
@@ -22,24 +25,34 @@ type Config struct {
 	// (<namespace>_<pod>_<uid>/<container>/<n>.log). Default /var/log/pods; an
 	// empty list means none.
 	CRI []string `yaml:"cri"`
-	// Docker are directories of Docker's containers. Default
-	// /var/lib/docker/containers; an empty list means none.
+	// Docker are directories of Docker's containers, with logs of the json-file
+	// or the local driver. Default /var/lib/docker/containers; an empty list
+	// means none.
 	Docker []string `yaml:"docker"`
-	// Unlabelled takes Docker containers without a dev.coldscope.function label
-	// too; the function is the container's name then.
-	Unlabelled bool `yaml:"unlabelled"`
+	// Files are log files at other places.
+	Files []discover.Files `yaml:"files"`
+	// Mapping says which containers run functions and what these are called.
+	Mapping workload.Options `yaml:"mapping"`
 	// Tenant owns what does not say whose it is. Default "default".
 	Tenant string `yaml:"tenant"`
 	// ScanInterval is the time between two looks at the directories. Default
-	// 250 ms; it grows where a look takes long.
+	// 2 s where the kernel tells of new files, else 250 ms; it grows where a look
+	// takes long.
 	ScanInterval time.Duration `yaml:"scan_interval"`
+	// PollInterval is how often a file that is being written to is read. Default
+	// 20 ms.
+	PollInterval time.Duration `yaml:"poll_interval"`
 	// PartialTimeout is how long a file is quiet before a line without its end
 	// is taken as it is. Default 5 s.
 	PartialTimeout time.Duration `yaml:"partial_timeout"`
 	// LineBytes is the longest body of a line; what is behind it is cut and
 	// counted. Default 1 MiB.
 	LineBytes int `yaml:"line_bytes"`
-	// BatchBytes and BatchAge say when a batch is sent. Default 1 MiB, 200 ms.
+	// LateAfter is how old a line is when it is read, so that it counts as late.
+	// Default 30 s.
+	LateAfter time.Duration `yaml:"late_after"`
+	// BatchBytes and BatchAge say when a batch is sent. Default 1 MiB, 20 ms; a
+	// batch gets older while others are on their way.
 	BatchBytes int64         `yaml:"batch_bytes"`
 	BatchAge   time.Duration `yaml:"batch_age"`
 	// InFlight is how many batches of one tenant are on their way. Default 4.
@@ -48,6 +61,15 @@ type Config struct {
 	// acknowledged; at the bound reading waits. Default 32 MiB, of which one
 	// tenant alone gets half.
 	MaxUnacknowledged int64 `yaml:"max_unacknowledged"`
+	// PinnedBytes bounds what deleted files may hold on disk until they are
+	// stored; above it the longest deleted are given up, which is counted and
+	// shown as a gap. Default 4 GiB.
+	PinnedBytes int64 `yaml:"pinned_bytes"`
+	// SpoolBytes bounds copies of deleted files that are not stored yet, which
+	// survive a restart of the collector. Default 0: none are made.
+	SpoolBytes int64 `yaml:"spool_bytes"`
+	// SpoolAge is how old such a copy may become. Default 24 h.
+	SpoolAge time.Duration `yaml:"spool_age"`
 	// JournalBytes bounds the journal on disk; at the bound events are answered
 	// 429. Default 1 GiB.
 	JournalBytes int64 `yaml:"journal_bytes"`
@@ -80,13 +102,17 @@ func (c Config) WithDefaults() Config {
 		c.Docker = []string{"/var/lib/docker/containers"}
 	}
 	orElse(&c.Tenant, "default")
-	orElse(&c.ScanInterval, 250*time.Millisecond)
+	orElse(&c.Mapping.Tenant, c.Tenant)
+	orElse(&c.PollInterval, 20*time.Millisecond)
 	orElse(&c.PartialTimeout, 5*time.Second)
 	orElse(&c.LineBytes, 1<<20)
+	orElse(&c.LateAfter, 30*time.Second)
 	orElse(&c.BatchBytes, 1<<20)
-	orElse(&c.BatchAge, 200*time.Millisecond)
+	orElse(&c.BatchAge, 20*time.Millisecond)
 	orElse(&c.InFlight, 4)
 	orElse(&c.MaxUnacknowledged, 32<<20)
+	orElse(&c.PinnedBytes, 4<<30)
+	orElse(&c.SpoolAge, 24*time.Hour)
 	orElse(&c.JournalBytes, 1<<30)
 	orElse(&c.DeadLetterBytes, 64<<20)
 	orElse(&c.StopTimeout, 5*time.Second)
@@ -110,13 +136,24 @@ func (c Config) Validate() error {
 			}
 		}
 	}
+	for i, f := range c.Files {
+		if err := f.Validate(); err != nil {
+			bad(fmt.Sprintf("files[%d]", i), "%s", err)
+		}
+	}
+	if err := c.Mapping.Validate(); err != nil {
+		errs = append(errs, err)
+	}
 	for key, d := range map[string]time.Duration{
-		"scan_interval": c.ScanInterval, "partial_timeout": c.PartialTimeout,
-		"batch_age": c.BatchAge, "stop_timeout": c.StopTimeout,
+		"poll_interval": c.PollInterval, "partial_timeout": c.PartialTimeout, "late_after": c.LateAfter,
+		"batch_age": c.BatchAge, "stop_timeout": c.StopTimeout, "spool_age": c.SpoolAge,
 	} {
 		if d < time.Millisecond {
 			bad(key, "%s is too short, at least 1ms", d)
 		}
+	}
+	if c.ScanInterval != 0 && c.ScanInterval < time.Millisecond {
+		bad("scan_interval", "%s is too short, at least 1ms", c.ScanInterval)
 	}
 	const maxLine, maxBatch = 8 << 20, 16 << 20 // a push of a batch and a line has to stay under wire's limits
 	if c.LineBytes < 1024 || c.LineBytes > maxLine {
@@ -130,10 +167,14 @@ func (c Config) Validate() error {
 	}
 	for key, n := range map[string]int64{
 		"max_unacknowledged": c.MaxUnacknowledged, "journal_bytes": c.JournalBytes, "dead_letter_bytes": c.DeadLetterBytes,
+		"pinned_bytes": c.PinnedBytes,
 	} {
 		if n < 1<<20 {
 			bad(key, "%d is less than 1 MiB", n)
 		}
+	}
+	if c.SpoolBytes < 0 {
+		bad("spool_bytes", "%d is negative; 0 is for no spool", c.SpoolBytes)
 	}
 	return errors.Join(errs...)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -27,10 +26,11 @@ const (
 	deletedLinger = 5 * time.Second
 )
 
-// generation is one generation of a container's log on its way through tail,
-// runtimelog and ship. The goroutine of its chain owns it; others read view.
+// generation is one generation of a log on its way through tail, runtimelog
+// and ship. The goroutine of its chain owns it; others read view.
 type generation struct {
 	c       *Collector
+	ch      *chain
 	found   *discover.Generation
 	file    *tail.File
 	decoder *runtimelog.Decoder
@@ -38,36 +38,52 @@ type generation struct {
 
 	stdout, stderr *ship.Stream
 
+	head      uint64     // hash of its first record; 0 until it has one
+	id        uint64     // set with window
 	window    *ship.File // nil until the file has its ID
-	id        uint64
+	out       *ship.Writer
 	state     tail.State
+	looked    time.Time
 	idleSince time.Time // there is nothing more to read, and nobody should write
 	final     bool      // what was left without an end has been taken
+	ledger    ledger
+	failed    string // the error of the last attempt to read
 
-	view atomic.Pointer[view]
+	givenUp atomic.Pointer[faas.GapReason] // what was not read is lost, and why
+	saved   atomic.Pointer[string]         // path of its copy in the spool
+	view    atomic.Pointer[view]
 }
 
 // view is what others see of a generation.
 type view struct {
 	window *ship.File
 	id     uint64
+	head   uint64
 	state  tail.State
 	read   int64 // how far it was read
 	handed int64 // how far it is done with once all lines that were handed over are acknowledged
 }
 
-func (c *Collector) newGeneration(g *discover.Generation) *generation {
+func (c *Collector) newGeneration(ch *chain, g *discover.Generation) *generation {
+	kind := tail.Kind{Compressed: g.Compressed}
 	format := runtimelog.CRI
-	switch g.Container.Kind {
-	case discover.Docker:
+	switch g.Format {
+	case discover.JSONFile:
 		format = runtimelog.JSONFile
+	case discover.Local:
+		format, kind.Framing = runtimelog.Local, tail.Prefixed
+	case discover.Plain:
+		format = runtimelog.Plain
 	case discover.Journal:
 		format = runtimelog.Journal
 	case discover.CRI:
 	}
+	if s := g.Saved; s != nil {
+		kind.Saved, kind.Header, kind.Base = true, s.Header, s.Offset
+	}
 	gen := &generation{
-		c: c, found: g,
-		file:    tail.New(g.File, g.Container.Owner, c.cfg.LineBytes+recordOverhead),
+		c: c, ch: ch, found: g,
+		file:    tail.New(g.File, kind, g.Container.Owner, c.cfg.LineBytes+recordOverhead),
 		decoder: runtimelog.NewDecoder(format),
 		joiner:  runtimelog.NewJoiner(c.cfg.LineBytes),
 	}
@@ -79,104 +95,76 @@ func (c *Collector) newGeneration(g *discover.Generation) *generation {
 // before it is cut: time, stream, escapes.
 const recordOverhead = 64 << 10
 
-// read takes all that is new. last says that no younger generation exists. It
-// reports whether there was anything. The error is ctx's, or one that will be
-// tried again.
-func (g *generation) read(ctx context.Context, buf *tail.Buffer, now time.Time, last bool) (bool, error) {
+// read takes all that is new. ended says that nobody should write to it any
+// more. It reports whether there was anything. The error is ctx's, or one that
+// will be tried again.
+func (g *generation) read(ctx context.Context, buf *tail.Buffer, now time.Time, ended bool) (bool, error) {
+	g.looked = now
+	defer g.publish()
+	if reason := g.givenUp.Load(); reason != nil {
+		return false, g.giveUp(ctx, now, *reason)
+	}
 	state, err := g.file.Stat()
 	if errors.Is(err, tail.ErrTruncated) {
-		g.truncated(err)
+		if err := g.truncated(ctx, now, err); err != nil {
+			return false, err
+		}
 		state, err = g.file.Stat()
 	}
 	if err != nil {
 		return false, err
 	}
-	defer g.publish()
 	was, pos := g.state, g.file.Pos()
 	g.state = state
-	if state.Size != was.Size || !state.Modified.Equal(was.Modified) {
+	changed := state.Size != was.Size || !state.Modified.Equal(was.Modified)
+	if changed {
 		g.idleSince, g.final = time.Time{}, false
-		err := g.attach(buf)
-		if err == nil && g.window != nil {
-			err = g.records(ctx, buf)
-		}
-		if err != nil {
+	}
+	if changed || g.window == nil && g.head != 0 {
+		if err := g.attach(buf, now); err != nil {
 			g.state = was // look again
+			return false, err
+		}
+		g.state = g.file.State()
+	}
+	if changed && g.window != nil || g.file.Pos() < g.state.Size && g.window != nil && g.found.Compressed {
+		if err := g.records(ctx, buf); err != nil {
+			g.state = was
 			return g.file.Pos() > pos, err
 		}
 	}
-	return g.file.Pos() > pos, g.end(ctx, buf, now, state.Deleted || !last)
-}
-
-// identify attaches the file as far as that is possible now. It is called
-// before the chain owns the generation.
-func (g *generation) identify() {
-	buf := g.c.buffer()
-	defer g.c.release(buf)
-	state, err := g.file.Stat()
-	if err != nil {
-		return // the chain will see it
+	if err := g.end(ctx, buf, now, state.Deleted || ended); err != nil {
+		return g.file.Pos() > pos, err
 	}
-	if g.attach(buf) == nil && g.window != nil {
-		g.view.Store(&view{window: g.window, id: g.id, state: state, read: g.file.Pos(), handed: g.window.Committed()})
-	}
-}
-
-// attach gives the file its ID once it has one, and goes to where it was
-// acknowledged.
-func (g *generation) attach(buf *tail.Buffer) error {
-	if g.window != nil {
-		return nil
-	}
-	id, ok, err := g.file.Identify(buf)
-	if err != nil || !ok {
-		return err
-	}
-	var committed int64
-	if e, ok := g.c.checkpoint.Get(id); ok {
-		if err := g.file.Resume(e.Offset); err != nil {
-			g.c.metrics.restarts.WithLabelValues("guard").Inc()
-			g.c.log.Warn("file does not fit its checkpoint, reading it from its beginning",
-				slog.String("path", g.found.Path), slog.Int64("offset", e.Offset), slog.Any("error", err))
-		} else {
-			committed = e.Offset
-		}
-	}
-	g.id, g.window = id, ship.NewFile(id, committed)
-	g.c.attached(g)
-	g.c.log.Debug("file attached", slog.String("path", g.found.Path),
-		slog.String("file_id", wire.FormatFileID(id)), slog.Int64("offset", committed))
-	return nil
-}
-
-// truncated makes the file a new generation of itself.
-func (g *generation) truncated(err error) {
-	g.c.metrics.restarts.WithLabelValues("truncated").Inc()
-	g.c.log.Warn("file was truncated, reading it from its beginning; what was not read of it is lost",
-		slog.String("path", g.found.Path), slog.Int64("read", g.file.Pos()), slog.Any("error", err))
-	if g.window != nil {
-		g.c.detached(g)
-	}
-	g.file.Restart()
-	g.joiner.Reset()
-	g.window, g.state, g.final, g.idleSince = nil, tail.State{}, false, time.Time{}
+	return g.file.Pos() > pos, nil
 }
 
 // records reads whole records to the file's end.
 func (g *generation) records(ctx context.Context, buf *tail.Buffer) error {
-	if err := g.file.Records(buf, func(r tail.Record) error { return g.record(ctx, r) }); err != nil {
-		// Not all that is behind us was handed over: the offset has to stay.
+	err := g.file.Records(buf, func(r tail.Record) error { return g.record(ctx, r) })
+	if err == nil {
+		g.advance()
+	}
+	// Otherwise not all that is behind us was handed over: the offset has to stay.
+	return errors.Join(err, g.flushed(ctx))
+}
+
+// flushed hands over what was added.
+func (g *generation) flushed(ctx context.Context) error {
+	if err := g.out.Flush(ctx); err != nil {
 		return err
 	}
-	g.advance()
+	if !g.joiner.Open() {
+		g.ledger.mark(g.file.Pos())
+	}
 	return nil
 }
 
 // advance moves the offset over records that gave no line. All lines before
-// have been handed over.
+// have been added.
 func (g *generation) advance() {
 	if safe := g.joiner.Safe(g.file.Pos()); safe > g.window.Committed() {
-		g.c.ship.Advance(g.window, safe)
+		g.out.Advance(safe)
 	}
 }
 
@@ -189,11 +177,10 @@ func (g *generation) record(ctx context.Context, r tail.Record) error {
 			return err
 		}
 	}
-	g.c.metrics.readBytes.Add(float64(r.End - r.Offset))
 	if !ok {
 		return nil
 	}
-	if g.found.Container.Kind == discover.Journal {
+	if g.found.Format == discover.Journal {
 		return g.event(ctx, r, rec.Body)
 	}
 	if g.joiner.Open() {
@@ -210,10 +197,6 @@ func (g *generation) record(ctx context.Context, r tail.Record) error {
 
 // send hands a line over.
 func (g *generation) send(ctx context.Context, l runtimelog.Line) error {
-	g.c.metrics.readLines[l.Stream].Inc()
-	if l.Truncated > 0 {
-		g.c.metrics.truncated.Inc()
-	}
 	to := &g.stdout
 	if l.Stream == faas.Stderr {
 		to = &g.stderr
@@ -221,9 +204,13 @@ func (g *generation) send(ctx context.Context, l runtimelog.Line) error {
 	if *to == nil {
 		*to = ship.NewStream(g.found.Container.Ref, l.Stream, g.c.cfg.Host)
 	}
-	return g.c.ship.Send(ctx, g.window, *to, &ship.Line{
+	err := g.out.Add(ctx, *to, &ship.Line{
 		Time: l.Time, Body: l.Body, Offset: l.Offset, Truncated: l.Truncated, Safe: l.Safe,
 	})
+	if err == nil {
+		g.ledger.line(&l, g.looked, g.c.cfg.LateAfter)
+	}
+	return err
 }
 
 // event hands an event over, under the labels of whose it is.
@@ -232,10 +219,11 @@ func (g *generation) event(ctx context.Context, r tail.Record, payload []byte) e
 	if err != nil {
 		return g.bury(r, ship.ReasonEvent, err)
 	}
-	g.c.metrics.readLines[faas.Platform].Inc()
-	return g.c.ship.Send(ctx, g.window, g.c.platform(e.Ref), &ship.Line{
-		Time: e.Time, Body: payload, Offset: r.Offset, Safe: r.End,
-	})
+	err = g.out.Add(ctx, g.c.platform(e.Ref), &ship.Line{Time: e.Time, Body: payload, Offset: r.Offset, Safe: r.End})
+	if err == nil {
+		g.ledger.streams[2]++
+	}
+	return err
 }
 
 // bury gives up a record that cannot be decoded.
@@ -259,21 +247,24 @@ func (g *generation) end(ctx context.Context, buf *tail.Buffer, now time.Time, e
 	}
 	if !ended {
 		if g.joiner.Open() && now.Sub(g.state.Modified) > g.c.cfg.PartialTimeout {
-			return g.flush(ctx, g.file.Pos(), always)
+			return errors.Join(g.flush(ctx, g.file.Pos(), always), g.flushed(ctx))
 		}
 		return nil
 	}
 	if g.idleSince.IsZero() {
 		g.idleSince = now
 	}
-	if now.Sub(g.idleSince) < linger {
+	if now.Sub(g.idleSince) < linger || g.window == nil && g.waits() {
 		return nil
 	}
 	if err := g.rest(ctx, buf); err != nil {
 		return err
 	}
-	if err := g.flush(ctx, g.file.Pos(), always); err != nil {
-		return err
+	if g.window != nil {
+		if err := errors.Join(g.flush(ctx, g.file.Pos(), always), g.flushed(ctx)); err != nil {
+			return err
+		}
+		g.advance()
 	}
 	g.final = true
 	return nil
@@ -286,15 +277,19 @@ func (g *generation) rest(ctx context.Context, buf *tail.Buffer) error {
 		return err
 	}
 	if g.window == nil { // the file's only record
-		g.id = tail.FileID(g.found.Container.Owner, r.Data)
-		g.window = ship.NewFile(g.id, 0)
-		if e, ok := g.c.checkpoint.Get(g.id); ok && e.Offset == r.End {
-			g.window = ship.NewFile(g.id, e.Offset)
+		g.head = tail.FileID(g.found.Container.Owner, r.Data)
+		id := g.head
+		if g.drawn() {
+			if id, err = g.draw(g.looked); err != nil {
+				return err
+			}
+		}
+		if e, ok := g.c.checkpoint.Get(id); ok && e.Offset == r.End {
+			g.begin(id, e.Offset, e)
 			g.file.Skip(r.End)
-			g.c.attached(g)
 			return nil
 		}
-		g.c.attached(g)
+		g.begin(id, 0, checkpoint.Entry{})
 	}
 	if err := g.record(ctx, r); err != nil {
 		return err
@@ -314,8 +309,9 @@ var always = time.Unix(1<<40, 0)
 
 // publish shows others where the generation is.
 func (g *generation) publish() {
+	g.c.metrics.add(&g.ledger, g.file.Pos(), g.ch.hint)
 	g.view.Store(&view{
-		window: g.window, id: g.id, state: g.state,
+		window: g.window, id: g.id, head: g.head, state: g.state,
 		read: g.file.Pos(), handed: g.joiner.Safe(g.file.Pos()),
 	})
 }
@@ -330,12 +326,4 @@ func (g *generation) consumed() bool {
 // nobody is going to write to it.
 func (g *generation) gone(now time.Time) bool {
 	return g.state.Deleted && g.consumed() && now.Sub(g.idleSince) > deletedLinger
-}
-
-// entry is the generation's place in the checkpoint.
-func (g *generation) entry(v *view, now time.Time) checkpoint.Entry {
-	return checkpoint.Entry{
-		Offset: v.window.Committed(), Read: v.state.Size, Path: g.found.Path,
-		Instance: g.found.Container.Ref.Instance, Seen: now,
-	}
 }

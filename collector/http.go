@@ -74,7 +74,7 @@ func (c *Collector) Handler() http.Handler { return c.handler }
 
 func (c *Collector) newHandler(gatherer prometheus.Gatherer) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("POST "+wire.PathEvents, wire.EventsHandler(c.journal.Append))
+	mux.Handle("POST "+wire.PathEvents, wire.EventsHandler(c.accept))
 	mux.HandleFunc("GET "+PathStatus, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(c.Status()) // the client went away

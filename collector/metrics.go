@@ -9,14 +9,17 @@ import (
 
 type metrics struct {
 	readBytes  prometheus.Counter
-	readLines  map[faas.Stream]prometheus.Counter
+	readLines  [3]prometheus.Counter // stdout, stderr, platform
+	hints      [3]prometheus.Counter // by open invocations: none, one, several
 	truncated  prometheus.Counter
+	late       prometheus.Counter
 	restarts   *prometheus.CounterVec
-	sameID     prometheus.Counter
 	readErrors prometheus.Counter
-	missed     prometheus.Counter
+	missed     *prometheus.CounterVec
 	lag        prometheus.Gauge
 	files      prometheus.Gauge
+	pinned     prometheus.Gauge
+	spooled    prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -24,29 +27,57 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return auto.NewCounter(prometheus.CounterOpts{Name: "coldscope_collector_" + name, Help: help})
 	}
+	vector := func(name, label, help string) *prometheus.CounterVec {
+		return auto.NewCounterVec(prometheus.CounterOpts{Name: "coldscope_collector_" + name, Help: help}, []string{label})
+	}
 	gauge := func(name, help string) prometheus.Gauge {
 		return auto.NewGauge(prometheus.GaugeOpts{Name: "coldscope_collector_" + name, Help: help})
 	}
-	lines := auto.NewCounterVec(prometheus.CounterOpts{
-		Name: "coldscope_collector_read_lines_total",
-		Help: "Lines and events that were read from log files and journal.",
-	}, []string{"stream"})
+	lines := vector("read_lines_total", "stream", "Lines and events that were read from log files and journal.")
+	hinted := vector("attribution_hints_total", "open",
+		"Lines by how many invocations were open on their instance when they were read, of instances whose platform sends events: none, one, several.")
 	m := &metrics{
 		readBytes: counter("read_bytes_total", "Bytes of log files and journal that were read, without what is read again."),
-		readLines: map[faas.Stream]prometheus.Counter{},
 		truncated: counter("truncated_lines_total", "Lines that were longer than the limit and were cut."),
-		restarts: auto.NewCounterVec(prometheus.CounterOpts{
-			Name: "coldscope_collector_file_restarts_total",
-			Help: "Files that are read from their beginning again, by reason: truncated, or guard if they do not fit the checkpoint.",
-		}, []string{"reason"}),
-		sameID:     counter("same_id_files_total", "Files that begin like another open file, and so have its ID: copies."),
+		late:      counter("late_lines_total", "Lines that were read long after they were written (late_after)."),
+		restarts: vector("file_restarts_total", "reason",
+			"Files that are read from their beginning again, by reason: truncated, or guard if they do not fit the checkpoint."),
 		readErrors: counter("read_errors_total", "Failed attempts to read a file."),
-		missed:     counter("missed_bytes_total", "Bytes of files that vanished while the collector was not running, before they were acknowledged."),
-		lag:        gauge("lag_bytes", "Bytes of all files that are not acknowledged yet."),
-		files:      gauge("files", "Files that are open."),
+		missed: vector("missed_bytes_total", "reason",
+			"Bytes of log files that nobody can read any more, by reason: vanished while no collector ran, pinned by deleted files over their limit, truncated, or too old in the spool."),
+		lag:     gauge("lag_bytes", "Bytes of all files that are not acknowledged yet."),
+		files:   gauge("files", "Files that are open."),
+		pinned:  gauge("pinned_bytes", "Bytes on disk of deleted files that are held until they are acknowledged."),
+		spooled: gauge("spool_bytes", "Bytes of copies of deleted files that are not acknowledged yet."),
 	}
-	for _, s := range faas.Streams {
-		m.readLines[s] = lines.WithLabelValues(string(s))
+	for i, s := range faas.Streams {
+		m.readLines[i] = lines.WithLabelValues(string(s))
+	}
+	for i, open := range []string{"none", "one", "several"} {
+		m.hints[i] = hinted.WithLabelValues(open)
+	}
+	for _, r := range []faas.GapReason{faas.GapVanished, faas.GapPinned, faas.GapTruncated, faas.GapSpool} {
+		m.missed.WithLabelValues(string(r)) // there from the start, so that the first increase can be seen
 	}
 	return m
+}
+
+// add counts what a ledger has counted since the last time, up to read.
+func (m *metrics) add(l *ledger, read int64, open *openInvocations) {
+	if n := read - l.counted; n > 0 {
+		m.readBytes.Add(float64(n))
+		l.counted = read
+	}
+	for i, n := range l.streams {
+		if n > 0 {
+			m.readLines[i].Add(float64(n))
+		}
+	}
+	if n := l.streams[0] + l.streams[1]; n > 0 && open != nil {
+		m.hints[min(2, open.n.Load())].Add(float64(n))
+	}
+	l.streams = [3]int64{}
+	m.truncated.Add(float64(l.TruncatedLines - l.exported.TruncatedLines))
+	m.late.Add(float64(l.LateLines - l.exported.LateLines))
+	l.exported = l.Counts
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coldscope/coldscope/internal/durable"
+	"github.com/coldscope/coldscope/internal/faas"
 )
 
 var seen = time.Unix(1_790_000_000, 0)
@@ -19,7 +20,11 @@ func TestSaveAndOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Entry{Offset: 10, Read: 20, Path: "/p", Instance: "i", Seen: seen}
+	want := Entry{
+		Offset: 10, Guard: 0xfedcba9876543211, Read: 20, Head: 3, Key: "/k", Dev: 4, Inode: 5,
+		Path: "/p", Ref: faas.Ref{Tenant: "t", Instance: "i"}, Seen: seen,
+		Lines: Counts{Lines: 7, LateLines: 1, From: seen.UTC()}, LinesAt: 9,
+	}
 	s.Set(0xfedcba9876543210, want)
 	s.Set(2, Entry{Offset: 1, Seen: seen})
 	s.Delete(2)
@@ -90,22 +95,42 @@ func TestOldFormat(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Entry{
-		Offset: 4096, Read: 8192, Path: "/var/log/pods/ns_hello-v1_uid/hello/0.log", Instance: "uid", Seen: time.Unix(1_790_000_000, 0),
+		Offset: 4096, Read: 8192, Path: "/var/log/pods/ns_hello-v1_uid/hello/0.log", Ref: faas.Ref{Instance: "uid"}, Seen: time.Unix(1_790_000_000, 0),
 	}
 	if got, _ := s.Get(0x00ab54a98ceb1f0a); !cmp.Equal(got, want) {
 		t.Error(cmp.Diff(want, got))
 	}
 }
 
-func TestPrune(t *testing.T) {
+func TestFind(t *testing.T) {
 	s, _ := Open(filepath.Join(t.TempDir(), "checkpoint"))
 	s.Set(1, Entry{Path: "old"})
 	s.Set(2, Entry{Path: "new"})
-	gone := s.Prune(func(_ uint64, e Entry) bool { return e.Path == "old" })
-	if len(gone) != 1 || gone[0].Path != "old" {
-		t.Errorf("pruned %+v", gone)
+	got := s.Find(func(_ uint64, e *Entry) bool { return e.Path == "old" })
+	if diff := cmp.Diff(map[uint64]Entry{1: {Path: "old"}}, got); diff != "" {
+		t.Error(diff)
 	}
-	if _, ok := s.Get(2); !ok {
-		t.Error("the new one is gone")
+}
+
+func FuzzOpen(f *testing.F) {
+	old, err := os.ReadFile("testdata/v1")
+	if err != nil {
+		f.Fatal(err)
 	}
+	f.Add(old)
+	f.Add([]byte("coldscope-file 1 00000000 2\n{}"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		path := filepath.Join(t.TempDir(), "checkpoint")
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(path)
+		if err != nil && len(s.entries) > 0 {
+			t.Error("a damaged checkpoint is believed")
+		}
+		s.Set(1, Entry{Offset: 1, Seen: seen})
+		if err := s.Save(); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -1,7 +1,8 @@
 // Package discover finds container log files and says whose they are. It looks
-// at the directories themselves, again and again: what is there is the truth.
-// Every generation of a log is opened the moment it is seen and stays open, so
-// that neither rotation nor removal can take away what was not read yet.
+// at the directories themselves, again and again: what is there is the truth,
+// and hints of the kernel only make it look earlier. Every generation of a log
+// is opened the moment it is seen and stays open, so that neither rotation nor
+// removal can take away what was not read yet.
 package discover
 
 import (
@@ -12,78 +13,111 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/coldscope/coldscope/internal/faas"
+	"github.com/coldscope/coldscope/internal/workload"
 )
 
-// Kind is whose layout a file was found in.
-type Kind uint8
+// Format is how a log file's records are written.
+type Format uint8
 
-// The kinds.
+// The formats.
 const (
-	CRI     Kind = iota + 1 // <root>/<namespace>_<pod>_<uid>/<container>/<n>.log
-	Docker                  // <root>/<id>/<id>-json.log, with config.v2.json beside it
-	Journal                 // <root>/<number>.log
+	CRI      Format = iota + 1 // <time> <stream> <P|F> <text>
+	JSONFile                   // Docker's json-file driver
+	Local                      // Docker's local driver
+	Plain                      // lines of text and nothing else
+	Journal                    // the collector's own
 )
 
-// Container is one container's log: generations of one file after each other.
+// Container is one log: generations of one file after each other, mostly of a
+// container.
 type Container struct {
-	Kind  Kind
-	Key   string // its directory
+	Key   string // names the log on this host: its directory, or its path
 	Owner string // the container's or instance's ID, for the files' IDs
+	ID    string // the container's, where the layout tells
 	Ref   faas.Ref
 }
 
-// Generation is one generation of a container's log.
+// Generation is one generation of a log.
 type Generation struct {
-	Container *Container
-	Path      string   // under which it was found
-	File      *os.File // belongs to who gets it, until Forget and Close
-	inode     inode
+	Container  *Container
+	Format     Format
+	Compressed bool     // with gzip
+	Rotated    bool     // not the file that is written to
+	Path       string   // under which it was found
+	File       *os.File // belongs to who gets it, until Forget and Close
+	Dev, Inode uint64
+	Saved      *Saved // of a piece in the spool
 }
-
-type inode struct{ dev, ino uint64 }
 
 // Options say where to look. A root that does not exist (yet) is empty.
 type Options struct {
-	CRI        []string // roots of kubelet's layout
-	Docker     []string // roots of Docker's containers
-	Journal    string   // the collector's own journal; empty: none
-	Tenant     string   // of containers that do not say theirs
-	Unlabelled bool     // take Docker containers without a function label too
+	CRI     []string // roots of kubelet's layout
+	Docker  []string // roots of Docker's containers
+	Files   []Files  // other log files
+	Journal string   // the collector's own journal; empty: none
+	Spool   string   // pieces of logs that were saved from removal; empty: none
+	Tenant  string   // of Files that do not say theirs
+
+	// Whose says whose a container is; false if nobody wants its log.
+	Whose func(*workload.Container) (faas.Ref, bool)
+	// Known gives what a runtime knows of a pod's container; nil if no runtime
+	// is asked. A log whose container it does not know waits for at most Wait.
+	Known func(podUID, name string) (*workload.Container, bool)
+	Wait  time.Duration
+	// Watch is told every directory in which new names matter; may be nil.
+	Watch func(dir string)
 }
 
 // settled is how long a directory must have been quiet before its modification
 // time is believed: time stamps are coarse.
 const settled = time.Second
 
-// Scanner finds generations. Scan is for one goroutine; Forget for any.
+// Scanner finds generations. Scan and Look are for one goroutine; Forget for any.
 type Scanner struct {
-	opts Options
-	dirs map[string]*dir // what the last scan saw
-	now  func() time.Time
+	opts  Options
+	files []filePattern
+	dirs  map[place]*dir // what the last scan saw
+	now   func() time.Time
 
 	mu    sync.Mutex
 	known map[inode]struct{} // generations that were handed out
 }
 
-// dir is a directory as it was last read.
-type dir struct {
-	modified  time.Time
-	names     []string
-	believed  bool       // modified says whether names are still right
-	container *Container // of a leaf, once it is known
-	ignored   bool       // a leaf that nobody wants
+type inode struct{ dev, ino uint64 }
+
+// place is a directory as one pattern of Files looks at it; 0 is the layouts' look.
+type place struct {
+	path    string
+	pattern int
 }
 
-// New makes a Scanner.
-func New(opts Options) *Scanner {
-	return &Scanner{opts: opts, dirs: map[string]*dir{}, now: time.Now, known: map[inode]struct{}{}}
+// dir is a directory as it was last read.
+type dir struct {
+	modified time.Time
+	names    []string
+	believed bool // modified says whether names are still right
+	first    time.Time
+	logs     map[string]*Container // of a leaf, by key, once they are known
+	look     func(*scan)           // looks through it again
+}
+
+// New makes a Scanner. The error is of a pattern in Files.
+func New(opts Options) (*Scanner, error) {
+	s := &Scanner{opts: opts, dirs: map[place]*dir{}, now: time.Now, known: map[inode]struct{}{}}
+	for _, f := range opts.Files {
+		p, err := f.compile(opts.Tenant)
+		if err != nil {
+			return nil, err
+		}
+		s.files = append(s.files, p...)
+	}
+	return s, nil
 }
 
 // Forget says that g is done with: deleted and read. It has to be called
@@ -91,22 +125,32 @@ func New(opts Options) *Scanner {
 func (s *Scanner) Forget(g *Generation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.known, g.inode)
+	delete(s.known, inode{g.Dev, g.Inode})
+}
+
+// Remember says that g was handed out, by an earlier Scanner.
+func (s *Scanner) Remember(g *Generation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known[inode{g.Dev, g.Inode}] = struct{}{}
 }
 
 // Scan hands over all generations that are new since the last scan, of each
-// container oldest first. With full it reads every directory; otherwise those
-// whose modification time has changed. An error tells what could not be read;
-// the rest was done, and the next scan tries again.
+// log oldest first. With full it reads every directory; otherwise those whose
+// modification time has changed. An error tells what could not be read; the
+// rest was done, and the next scan tries again.
 func (s *Scanner) Scan(full bool, found func(*Generation)) error {
 	if full {
 		for _, d := range s.dirs {
 			d.believed = false
 		}
 	}
-	sc := scan{Scanner: s, found: found, seen: map[string]struct{}{}}
+	sc := &scan{Scanner: s, found: found, seen: map[place]struct{}{}}
+	if s.opts.Spool != "" {
+		sc.spool(s.opts.Spool)
+	}
 	if s.opts.Journal != "" {
-		sc.leaf(s.opts.Journal, s.journalContainer, journalOrder)
+		sc.leaf(place{path: s.opts.Journal}, (*scan).journal)
 	}
 	for _, root := range s.opts.CRI {
 		sc.cri(root)
@@ -114,19 +158,36 @@ func (s *Scanner) Scan(full bool, found func(*Generation)) error {
 	for _, root := range s.opts.Docker {
 		sc.docker(root)
 	}
-	for path := range s.dirs {
-		if _, ok := sc.seen[path]; !ok {
-			delete(s.dirs, path)
+	for i := range s.files {
+		sc.pattern(i)
+	}
+	for at := range s.dirs {
+		if _, ok := sc.seen[at]; !ok {
+			delete(s.dirs, at)
 		}
 	}
 	return errors.Join(sc.errs...)
+}
+
+// Look is Scan for directories of which Watch was told, now that they have
+// changed. What it cannot read the next Scan will try again.
+func (s *Scanner) Look(dirs []string, found func(*Generation)) {
+	sc := &scan{Scanner: s, found: found, seen: map[place]struct{}{}}
+	for _, path := range dirs {
+		for n := range len(s.files) + 1 {
+			if d := s.dirs[place{path, n}]; d != nil && d.look != nil {
+				d.believed = false
+				d.look(sc)
+			}
+		}
+	}
 }
 
 // scan is one pass.
 type scan struct {
 	*Scanner
 	found func(*Generation)
-	seen  map[string]struct{}
+	seen  map[place]struct{}
 	errs  []error
 }
 
@@ -136,22 +197,26 @@ func (sc *scan) fail(err error) {
 	}
 }
 
-// read gives path's directory; changed is false if it is as it was before. It
-// is nil if it is not there.
-func (sc *scan) read(path string) (d *dir, changed bool) {
+// read gives at's directory; changed is false if it is as it was before. It
+// is nil if it is not there. look looks through it again when it has changed.
+func (sc *scan) read(at place, look func(*scan)) (d *dir, changed bool) {
+	path := at.path
 	info, err := os.Stat(path)
 	if err != nil || !info.IsDir() {
 		sc.fail(err)
 		return nil, false
 	}
-	sc.seen[path] = struct{}{}
-	d = sc.dirs[path]
+	sc.seen[at] = struct{}{}
+	d = sc.dirs[at]
 	if d == nil {
-		d = new(dir)
-		sc.dirs[path] = d
+		d = &dir{first: sc.now(), look: look}
+		sc.dirs[at] = d
 	}
 	if d.believed && d.modified.Equal(info.ModTime()) {
 		return d, false
+	}
+	if sc.opts.Watch != nil {
+		sc.opts.Watch(path) // before it is read, so that nothing is missed
 	}
 	now := sc.now()
 	names, err := readNames(path)
@@ -174,28 +239,33 @@ func readNames(path string) ([]string, error) {
 	return f.Readdirnames(-1)
 }
 
-// leaf looks for generations in a directory with log files. identify says
-// whose they are, order which names are generations, and in which order.
-func (sc *scan) leaf(path string, identify func(string) (*Container, error), order func(dir, name string) (rank, bool)) {
+// member is what a name in a directory is of a log.
+type member struct {
+	key        string // of the log
+	rank       rank
+	format     Format
+	compressed bool
+	rotated    bool
+}
+
+// layout says what is a log in a directory, and whose.
+type layout interface {
+	member(name string) (member, bool)
+	// container gives nil if nobody wants the log. errWait says that it is not
+	// known yet.
+	container(key string) (*Container, error)
+}
+
+var errWait = errors.New("not known yet")
+
+// leaf looks for generations in a directory with log files.
+func (sc *scan) leaf(at place, in func(sc *scan, path string) layout) {
 	for range 3 { // a rotation between listing and opening makes us miss one
-		d, changed := sc.read(path)
-		if d == nil || !changed || d.ignored {
+		d, changed := sc.read(at, func(sc *scan) { sc.leaf(at, in) })
+		if d == nil || !changed {
 			return
 		}
-		if d.container == nil {
-			c, err := identify(path)
-			if err != nil {
-				sc.fail(err)
-				d.believed = false
-				return
-			}
-			if c == nil {
-				d.ignored = true
-				return
-			}
-			d.container = c
-		}
-		if !sc.open(path, d, order) {
+		if !sc.open(at.path, d, in(sc, at.path)) {
 			return
 		}
 		d.believed = false
@@ -204,32 +274,59 @@ func (sc *scan) leaf(path string, identify func(string) (*Container, error), ord
 
 // open hands over the directory's generations that are not known, and reports
 // whether there were any.
-func (sc *scan) open(path string, d *dir, order func(dir, name string) (rank, bool)) bool {
+func (sc *scan) open(path string, d *dir, l layout) bool {
 	type candidate struct {
 		name string
-		rank rank
+		member
 	}
 	var files []candidate
 	for _, name := range d.names {
-		if r, ok := order(path, name); ok {
-			files = append(files, candidate{name, r})
+		if m, ok := l.member(name); ok {
+			files = append(files, candidate{name, m})
 		}
 	}
 	slices.SortFunc(files, func(a, b candidate) int { return a.rank.compare(b.rank) })
 	found := false
 	for _, f := range files {
+		c, err := sc.container(d, f.key, l)
+		if err != nil {
+			if !errors.Is(err, errWait) {
+				sc.fail(err)
+			}
+			d.believed = false
+			continue
+		}
+		if c == nil {
+			continue
+		}
 		g, err := sc.generation(filepath.Join(path, f.name))
 		if err != nil {
 			sc.fail(err)
 			d.believed = false
 		}
 		if g != nil {
-			g.Container = d.container
+			g.Container, g.Format, g.Compressed, g.Rotated = c, f.format, f.compressed, f.rotated
 			found = true
 			sc.found(g)
 		}
 	}
 	return found
+}
+
+// container gives a log's container, nil if nobody wants it.
+func (sc *scan) container(d *dir, key string, l layout) (*Container, error) {
+	if c, ok := d.logs[key]; ok {
+		return c, nil
+	}
+	c, err := l.container(key)
+	if err != nil {
+		return nil, err
+	}
+	if d.logs == nil {
+		d.logs = map[string]*Container{}
+	}
+	d.logs[key] = c
+	return c, nil
 }
 
 // generation opens the file at path if it is not known; nil if it is.
@@ -255,10 +352,9 @@ func (sc *scan) generation(path string) (*Generation, error) {
 		f.Close()
 		return nil, nil
 	}
-	sc.mu.Lock()
-	sc.known[id] = struct{}{}
-	sc.mu.Unlock()
-	return &Generation{Path: path, File: f, inode: id}, nil
+	g := &Generation{Path: path, File: f, Dev: id.dev, Inode: id.ino}
+	sc.Remember(g)
+	return g, nil
 }
 
 func (s *Scanner) isKnown(id inode) bool {
@@ -277,9 +373,9 @@ func inodeOf(info fs.FileInfo) inode {
 
 // rank orders generations, oldest first.
 type rank struct {
-	run     int64  // CRI: the container's restarts; Docker: minus the number of rotations
+	run     int64  // CRI: the container's restarts; by number: minus the number of rotations
 	current bool   // not rotated
-	rotated string // CRI: when it was rotated
+	rotated string // by time: when it was rotated
 }
 
 func (r rank) compare(o rank) int {
@@ -293,14 +389,4 @@ func (r rank) compare(o rank) int {
 		return -1
 	}
 	return strings.Compare(r.rotated, o.rotated)
-}
-
-func (s *Scanner) journalContainer(path string) (*Container, error) {
-	return &Container{Kind: Journal, Key: path, Owner: "journal"}, nil
-}
-
-// journalOrder takes 00000001.log.
-func journalOrder(_, name string) (rank, bool) {
-	n, err := strconv.ParseInt(strings.TrimSuffix(name, ".log"), 10, 64)
-	return rank{run: n}, err == nil && strings.HasSuffix(name, ".log")
 }

@@ -4,13 +4,16 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/coldscope/coldscope/internal/faas"
+	"github.com/coldscope/coldscope/internal/workload"
 )
 
 func touch(t *testing.T, path string) {
@@ -21,6 +24,21 @@ func touch(t *testing.T, path string) {
 	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// scanner makes a Scanner of tenant t with the mapping of the given presets.
+func scanner(t testing.TB, opts Options, presets ...string) *Scanner {
+	t.Helper()
+	m, err := workload.NewMapper(workload.Options{Tenant: "t", Presets: presets})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.Tenant, opts.Whose = "t", m.Ref
+	s, err := New(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // scanNames gives what a scan finds, as paths below root.
@@ -48,13 +66,13 @@ func TestCRI(t *testing.T) {
 	}
 	touch(t, filepath.Join(root, "README"))
 	touch(t, filepath.Join(root, "no-pod", "c", "0.log"))
-	s := New(Options{CRI: []string{root, filepath.Join(root, "missing")}, Tenant: "t"})
+	s := scanner(t, Options{CRI: []string{root, filepath.Join(root, "missing")}})
 	names, gens := scanNames(t, s, filepath.Join(root, pod, "cart"), false)
-	if diff := cmp.Diff([]string{"0.log.20261123-035159", "0.log.20261123-045159", "0.log", "1.log"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"0.log.20261122-000000.gz", "0.log.20261123-035159", "0.log.20261123-045159", "0.log", "1.log"}, names); diff != "" {
 		t.Error(diff)
 	}
 	want := faas.Ref{Tenant: "t", Namespace: "shop", Function: "cart", Version: "v7", Instance: "0f-1a"}
-	if c := gens[0].Container; c.Ref != want || c.Kind != CRI || c.Owner != "0f-1a/cart" {
+	if c := gens[0].Container; c.Ref != want || gens[0].Format != CRI || !gens[0].Compressed || c.Owner != "0f-1a/cart" {
 		t.Errorf("container %+v", c)
 	}
 	if again, _ := scanNames(t, s, root, true); len(again) != 0 {
@@ -62,15 +80,38 @@ func TestCRI(t *testing.T) {
 	}
 }
 
-func TestVersionWithoutPrefix(t *testing.T) {
-	s := New(Options{})
-	for path, want := range map[string]string{
-		"/r/ns_cart-v7_u/cart": "v7", "/r/ns_other_u/cart": "other", "/r/ns_a_b_u/a": "a_b", "/r/ns_cart_u/cart": "cart",
-	} {
-		c, err := s.criContainer(path)
-		if err != nil || c.Ref.Version != want || c.Ref.Instance != "u" {
-			t.Errorf("%s: %+v, %v", path, c, err)
-		}
+// What a runtime knows of a pod's container decides, and is waited for.
+func TestKnown(t *testing.T) {
+	root := t.TempDir()
+	touch(t, filepath.Join(root, "shop_cart-00001-deployment-xyz_uid", "user-container", "0.log"))
+	touch(t, filepath.Join(root, "shop_cart-00001-deployment-xyz_uid", "queue-proxy", "0.log"))
+	var labels map[string]string
+	s := scanner(t, Options{
+		CRI: []string{root}, Wait: time.Minute,
+		Known: func(uid, name string) (*workload.Container, bool) {
+			return &workload.Container{ID: "c1", Name: name, Labels: labels, Pod: workload.Pod{UID: uid, Namespace: "shop"}}, labels != nil
+		},
+	})
+	now := time.Now()
+	s.now = func() time.Time { return now }
+	if names, _ := scanNames(t, s, root, false); len(names) != 0 {
+		t.Fatalf("found before it is known whose they are: %v", names)
+	}
+	labels = map[string]string{"serving.knative.dev/service": "cart", "serving.knative.dev/revision": "cart-00001"}
+	_, gens := scanNames(t, s, root, false)
+	want := faas.Ref{Tenant: "t", Namespace: "shop", Function: "cart", Version: "cart-00001", Instance: "uid"}
+	if len(gens) != 1 || gens[0].Container.Ref != want || gens[0].Container.ID != "c1" {
+		t.Fatalf("found %+v", gens)
+	}
+	// A runtime that does not know it in time has had its chance.
+	labels = nil
+	touch(t, filepath.Join(root, "shop_other_uid2", "c", "0.log"))
+	if names, _ := scanNames(t, s, root, true); len(names) != 0 {
+		t.Fatalf("not waited: %v", names)
+	}
+	now = now.Add(2 * time.Minute)
+	if _, gens := scanNames(t, s, root, true); len(gens) != 1 || gens[0].Container.Ref.Function != "c" {
+		t.Fatalf("found %+v", gens)
 	}
 }
 
@@ -82,7 +123,7 @@ func TestDocker(t *testing.T) {
 		touch(t, filepath.Join(dir, id+name))
 	}
 	touch(t, filepath.Join(dir, "hostname"))
-	s := New(Options{Docker: []string{root}, Tenant: "t"})
+	s := scanner(t, Options{Docker: []string{root}})
 	if names, _ := scanNames(t, s, dir, false); len(names) != 0 {
 		t.Fatalf("found before it is known whose they are: %v", names)
 	}
@@ -92,7 +133,7 @@ func TestDocker(t *testing.T) {
 		t.Fatal(err)
 	}
 	names, gens := scanNames(t, s, dir, false)
-	want := []string{id + "-json.log.10", id + "-json.log.2", id + "-json.log.1", id + "-json.log"}
+	want := []string{id + "-json.log.10", id + "-json.log.3.gz", id + "-json.log.2", id + "-json.log.1", id + "-json.log"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Error(diff)
 	}
@@ -109,10 +150,10 @@ func TestDockerWithoutLabel(t *testing.T) {
 	if err := os.WriteFile(config, []byte(`{"Name":"/postgres","Config":{"Labels":null}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if names, _ := scanNames(t, New(Options{Docker: []string{root}}), root, true); len(names) != 0 {
+	if names, _ := scanNames(t, scanner(t, Options{Docker: []string{root}}), root, true); len(names) != 0 {
 		t.Errorf("found %v", names)
 	}
-	_, gens := scanNames(t, New(Options{Docker: []string{root}, Unlabelled: true, Tenant: "t"}), root, true)
+	_, gens := scanNames(t, scanner(t, Options{Docker: []string{root}}, "coldscope", "docker"), root, true)
 	if len(gens) != 1 || gens[0].Container.Ref != (faas.Ref{Tenant: "t", Function: "postgres", Instance: "abc"}) {
 		t.Errorf("found %+v", gens)
 	}
@@ -123,7 +164,7 @@ func TestRotation(t *testing.T) {
 	root := t.TempDir()
 	dir := filepath.Join(root, "ns_f-v1_u", "f")
 	touch(t, filepath.Join(dir, "0.log"))
-	s := New(Options{CRI: []string{root}})
+	s := scanner(t, Options{CRI: []string{root}})
 	found := 0
 	for i := range 20 {
 		names, _ := scanNames(t, s, dir, false)
@@ -143,7 +184,7 @@ func TestRotation(t *testing.T) {
 func TestInodeReuse(t *testing.T) {
 	root := t.TempDir()
 	path := filepath.Join(root, "ns_f-v1_u", "f", "0.log")
-	s := New(Options{CRI: []string{root}})
+	s := scanner(t, Options{CRI: []string{root}})
 	for range 20 {
 		touch(t, path)
 		_, gens := scanNames(t, s, root, true)
@@ -171,7 +212,7 @@ func TestNoFile(t *testing.T) {
 	if err := os.Symlink("nowhere", filepath.Join(dir, "2.log")); err != nil {
 		t.Fatal(err)
 	}
-	if names, _ := scanNames(t, New(Options{CRI: []string{root}}), root, true); len(names) != 0 {
+	if names, _ := scanNames(t, scanner(t, Options{CRI: []string{root}}), root, true); len(names) != 0 {
 		t.Errorf("found %v", names)
 	}
 }
@@ -181,7 +222,7 @@ func TestJournalOrder(t *testing.T) {
 	for _, name := range []string{"00000010.log", "00000009.log", "x.log", "00000011.tmp"} {
 		touch(t, filepath.Join(dir, name))
 	}
-	names, _ := scanNames(t, New(Options{Journal: dir}), dir, false)
+	names, _ := scanNames(t, scanner(t, Options{Journal: dir}), dir, false)
 	if diff := cmp.Diff([]string{"00000009.log", "00000010.log"}, names); diff != "" {
 		t.Error(diff)
 	}
@@ -199,7 +240,7 @@ func BenchmarkScanIdle(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	s := New(Options{CRI: []string{root}})
+	s := scanner(b, Options{CRI: []string{root}})
 	find := func(g *Generation) { g.File.Close() }
 	if err := s.Scan(true, find); err != nil {
 		b.Fatal(err)
@@ -214,4 +255,137 @@ func BenchmarkScanIdle(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/containers, "µs/container")
+}
+
+func TestLocalDriver(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, "abc")
+	for _, name := range []string{"container.log", "container.log.1.gz", "container.log.2.gz", "other"} {
+		touch(t, filepath.Join(dir, "local-logs", name))
+	}
+	if err := os.WriteFile(filepath.Join(dir, "config.v2.json"), []byte(`{"Config":{"Labels":{"dev.coldscope.function":"f"}}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	names, gens := scanNames(t, scanner(t, Options{Docker: []string{root}}), filepath.Join(dir, "local-logs"), false)
+	if diff := cmp.Diff([]string{"container.log.2.gz", "container.log.1.gz", "container.log"}, names); diff != "" {
+		t.Fatal(diff)
+	}
+	if g := gens[0]; g.Format != Local || !g.Compressed || g.Container.Owner != "abc" || gens[2].Compressed {
+		t.Errorf("found %+v", g)
+	}
+}
+
+func TestFiles(t *testing.T) {
+	root := t.TempDir()
+	for _, name := range []string{
+		"shop/cart/app.log", "shop/cart/app.log.1", "shop/cart/app.log.2.gz", "shop/cart/app.log.10", "shop/cart/app.log.bak", "shop/cart/app.log-x",
+		"shop/pay/app.log-20261101", "shop/pay/app.log", "shop/pay/app.log-20261031.gz", "shop/pay/debug.log", "shop/pay/notes.txt", "app.log",
+	} {
+		touch(t, filepath.Join(root, name))
+	}
+	s := scanner(t, Options{Files: []Files{
+		{Paths: []string{root + "/*/*/*.log"}, Exclude: []string{"debug.*"}, Namespace: "{1}", Function: "{2}-{name}", Version: "v1"},
+		{Paths: []string{root + "/shop/pay/*.txt"}, Format: "cri", Instance: "{dir}"},
+	}})
+	byLog := map[string][]string{}
+	refs := map[string]faas.Ref{}
+	_, gens := scanNames(t, s, root, false)
+	for _, g := range gens {
+		key, _ := filepath.Rel(root, g.Container.Key)
+		byLog[key] = append(byLog[key], filepath.Base(g.Path))
+		refs[key] = g.Container.Ref
+		if g.Compressed != strings.HasSuffix(g.Path, ".gz") {
+			t.Errorf("%s: compressed %t", g.Path, g.Compressed)
+		}
+	}
+	if diff := cmp.Diff(map[string][]string{
+		"shop/cart/app.log":  {"app.log.10", "app.log.2.gz", "app.log.1", "app.log"},
+		"shop/pay/app.log":   {"app.log-20261031.gz", "app.log-20261101", "app.log"},
+		"shop/pay/notes.txt": {"notes.txt"},
+	}, byLog); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(map[string]faas.Ref{
+		"shop/cart/app.log":  {Tenant: "t", Namespace: "shop", Function: "cart-app", Version: "v1", Instance: root + "/shop/cart/app.log"},
+		"shop/pay/app.log":   {Tenant: "t", Namespace: "shop", Function: "pay-app", Version: "v1", Instance: root + "/shop/pay/app.log"},
+		"shop/pay/notes.txt": {Tenant: "t", Function: "notes", Instance: "pay"},
+	}, refs); diff != "" {
+		t.Error(diff)
+	}
+	if names, _ := scanNames(t, s, root, true); len(names) != 0 {
+		t.Errorf("found again: %v", names)
+	}
+	for _, bad := range []Files{{}, {Paths: []string{"a/*.log"}}, {Paths: []string{"/a/[.log"}}, {Paths: []string{"/a"}, Format: "xml"}, {Paths: []string{"/a"}, Exclude: []string{"["}}} {
+		if bad.Validate() == nil {
+			t.Errorf("%+v is taken", bad)
+		}
+	}
+}
+
+// A look at the directories that have changed finds what a scan would find.
+func TestLook(t *testing.T) {
+	root := t.TempDir()
+	var watched []string
+	s := scanner(t, Options{
+		CRI: []string{filepath.Join(root, "pods")}, Docker: []string{filepath.Join(root, "docker")},
+		Files: []Files{{Paths: []string{root + "/files/*/*.log"}}},
+		Watch: func(dir string) { watched = append(watched, dir) },
+	})
+	touch(t, filepath.Join(root, "pods/ns_f_u/f/0.log"))
+	touch(t, filepath.Join(root, "docker/abc/x"))
+	touch(t, filepath.Join(root, "files/a/a.log"))
+	if err := os.WriteFile(filepath.Join(root, "docker/abc/config.v2.json"), []byte(`{"Config":{"Labels":{"dev.coldscope.function":"f"}}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	scanNames(t, s, root, false)
+	for _, c := range []struct{ changed, file string }{
+		{"pods/ns_f_u/f", "pods/ns_f_u/f/1.log"},
+		{"pods/ns_f_u", "pods/ns_f_u/g/0.log"},
+		{"pods", "pods/ns_f_v/f/0.log"},
+		{"docker/abc", "docker/abc/abc-json.log"},
+		{"files", "files/b/b.log"},
+		{"files/b", "files/b/c.log"},
+	} {
+		if !slices.Contains(watched, filepath.Join(root, c.changed)) {
+			t.Errorf("%s is not watched", c.changed)
+		}
+		touch(t, filepath.Join(root, c.file))
+		var got []string
+		s.Look([]string{filepath.Join(root, c.changed), root}, func(g *Generation) {
+			defer g.File.Close()
+			rel, _ := filepath.Rel(root, g.Path)
+			got = append(got, rel)
+		})
+		if diff := cmp.Diff([]string{c.file}, got); diff != "" {
+			t.Error(diff)
+		}
+	}
+	if names, _ := scanNames(t, s, root, true); len(names) != 0 {
+		t.Errorf("a scan finds more: %v", names)
+	}
+}
+
+func TestSpool(t *testing.T) {
+	dir := t.TempDir()
+	want := Saved{ID: 1<<63 + 1, Format: Local, Offset: 77, Key: "/k", Owner: "o", Path: "/p", Ref: faas.Ref{Tenant: "t", Function: "f", Instance: "i"}}
+	head, err := want.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "a.spool"), append(head, "bytes of the log"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := scanner(t, Options{Spool: dir})
+	_, gens := scanNames(t, s, dir, false)
+	if len(gens) != 1 {
+		t.Fatalf("found %+v", gens)
+	}
+	want.Version, want.Header = 1, int64(len(head))
+	if diff := cmp.Diff(&want, gens[0].Saved); diff != "" {
+		t.Error(diff)
+	}
+	touch(t, filepath.Join(dir, "bad.spool"))
+	if err := s.Scan(true, func(g *Generation) { t.Errorf("found %s", g.Path) }); err == nil {
+		t.Error("a damaged piece is not told")
+	}
 }

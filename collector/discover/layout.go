@@ -10,100 +10,165 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/coldscope/coldscope/internal/faas"
+	"github.com/coldscope/coldscope/internal/workload"
 )
 
-// The labels by which a Docker container says whose it is.
-const (
-	LabelTenant    = "dev.coldscope.tenant"
-	LabelNamespace = "dev.coldscope.namespace"
-	LabelFunction  = "dev.coldscope.function"
-	LabelVersion   = "dev.coldscope.version"
-	LabelInstance  = "dev.coldscope.instance"
-)
+const gzipSuffix = ".gz"
 
-// cri looks through kubelet's layout.
+// cri looks through kubelet's layout,
+// <root>/<namespace>_<pod>_<uid>/<container>/<n>.log.
 func (sc *scan) cri(root string) {
-	d, _ := sc.read(root)
+	d, _ := sc.read(place{path: root}, func(sc *scan) { sc.cri(root) })
 	if d == nil {
 		return
 	}
 	for _, pod := range d.names {
-		if strings.Count(pod, "_") < 2 {
-			continue
-		}
-		path := filepath.Join(root, pod)
-		containers, _ := sc.read(path)
-		if containers == nil {
-			continue
-		}
-		for _, name := range containers.names {
-			sc.leaf(filepath.Join(path, name), sc.criContainer, criOrder)
+		if strings.Count(pod, "_") >= 2 {
+			sc.pod(filepath.Join(root, pod))
 		}
 	}
 }
 
-// criContainer reads whose a container is from its directory's name,
-// <root>/<namespace>_<pod>_<uid>/<container>.
-func (s *Scanner) criContainer(path string) (*Container, error) {
-	function := filepath.Base(path)
-	namespace, rest, _ := strings.Cut(filepath.Base(filepath.Dir(path)), "_")
-	i := strings.LastIndexByte(rest, '_')
-	if i < 0 {
-		return nil, nil
+func (sc *scan) pod(path string) {
+	d, _ := sc.read(place{path: path}, func(sc *scan) { sc.pod(path) })
+	if d == nil {
+		return
 	}
-	pod, uid := rest[:i], rest[i+1:]
-	return &Container{
-		Kind: CRI, Key: path, Owner: uid + "/" + function,
-		Ref: faas.Ref{
-			Tenant: s.opts.Tenant, Namespace: namespace, Function: function,
-			Version: strings.TrimPrefix(pod, function+"-"), Instance: uid,
-		},
-	}, nil
+	for _, name := range d.names {
+		sc.leaf(place{path: filepath.Join(path, name)}, (*scan).criLayout)
+	}
 }
 
-// criOrder takes 0.log and, older, 0.log.20261123-045159.
-func criOrder(_, name string) (rank, bool) {
+type criLayout struct {
+	sc   *scan
+	path string
+}
+
+func (sc *scan) criLayout(path string) layout { return criLayout{sc, path} }
+
+// member takes 0.log and, older, 0.log.20261123-045159 and the same with .gz.
+func (l criLayout) member(name string) (member, bool) {
+	m := member{key: l.path, format: CRI}
+	name, m.compressed = strings.CutSuffix(name, gzipSuffix)
 	number, suffix, ok := strings.Cut(name, ".log")
 	run, err := strconv.ParseInt(number, 10, 64)
 	if !ok || err != nil {
-		return rank{}, false
+		return m, false
 	}
+	m.rank.run = run
 	if suffix == "" {
-		return rank{run: run, current: true}, true
+		m.rank.current = true
+		return m, !m.compressed
 	}
 	stamp, ok := strings.CutPrefix(suffix, ".")
 	if !ok || stamp == "" || strings.Trim(stamp, "0123456789-") != "" {
-		return rank{}, false // compressed, or kubelet's temporary file
+		return m, false // kubelet's temporary file
 	}
-	return rank{run: run, rotated: stamp}, true
+	m.rank.rotated, m.rotated = stamp, true
+	return m, true
 }
 
-// docker looks through Docker's containers.
+func (l criLayout) container(string) (*Container, error) {
+	c, ok := workload.ContainerFromLogPath(l.path)
+	if !ok {
+		return nil, nil
+	}
+	owner := c.Pod.UID + "/" + c.Name
+	if l.sc.opts.Known != nil {
+		known, ok := l.sc.opts.Known(c.Pod.UID, c.Name)
+		switch {
+		case ok:
+			c = known
+		case l.sc.now().Sub(l.sc.dirs[place{path: l.path}].first) < l.sc.opts.Wait:
+			return nil, errWait
+		}
+	}
+	ref, ok := l.sc.opts.Whose(c)
+	if !ok {
+		return nil, nil
+	}
+	return &Container{Key: l.path, Owner: owner, ID: c.ID, Ref: ref}, nil
+}
+
+// docker looks through Docker's containers, <root>/<id>, with their
+// configuration in config.v2.json. The json-file driver writes
+// <id>-json.log, the local driver local-logs/container.log.
 func (sc *scan) docker(root string) {
-	d, _ := sc.read(root)
+	d, _ := sc.read(place{path: root}, func(sc *scan) { sc.docker(root) })
 	if d == nil {
 		return
 	}
 	for _, id := range d.names {
-		sc.leaf(filepath.Join(root, id), sc.dockerContainer, dockerOrder)
+		sc.dockerContainer(filepath.Join(root, id))
 	}
+}
+
+const localLogs = "local-logs"
+
+func (sc *scan) dockerContainer(path string) {
+	sc.leaf(place{path: path}, (*scan).dockerLayout)
+	if d := sc.dirs[place{path: path}]; d != nil {
+		d.look = func(sc *scan) { sc.dockerContainer(path) }
+		for _, name := range d.names {
+			if name == localLogs {
+				sc.leaf(place{path: filepath.Join(path, localLogs)}, (*scan).dockerLayout)
+			}
+		}
+	}
+}
+
+type dockerLayout struct {
+	sc     *scan
+	dir    string // the container's
+	prefix string // of its logs' names
+	format Format
+}
+
+func (sc *scan) dockerLayout(path string) layout {
+	if filepath.Base(path) == localLogs {
+		return dockerLayout{sc, filepath.Dir(path), "container.log", Local}
+	}
+	return dockerLayout{sc, path, filepath.Base(path) + "-json.log", JSONFile}
+}
+
+// member takes NAME and, older, NAME.1, NAME.2 and so on and the same with .gz.
+func (l dockerLayout) member(name string) (member, bool) {
+	m := member{key: l.dir, format: l.format}
+	suffix, ok := strings.CutPrefix(name, l.prefix)
+	if !ok {
+		return m, false
+	}
+	if suffix == "" {
+		return m, true
+	}
+	suffix, m.compressed = strings.CutSuffix(suffix, gzipSuffix)
+	n, ok := rotation(suffix)
+	m.rank.run, m.rotated = -n, true
+	return m, ok
+}
+
+// rotation reads .1, .2 and so on.
+func rotation(suffix string) (int64, bool) {
+	digits, ok := strings.CutPrefix(suffix, ".")
+	n, err := strconv.ParseInt(digits, 10, 64)
+	return n, ok && err == nil && n > 0
 }
 
 // dockerConfig is what we read of config.v2.json.
 type dockerConfig struct {
 	ID     string
 	Name   string
-	Config struct{ Labels map[string]string }
+	Config struct {
+		Image  string
+		Labels map[string]string
+	}
 }
 
-// dockerContainer reads whose a container is from its configuration; nil if
-// nobody wants it.
-func (s *Scanner) dockerContainer(path string) (*Container, error) {
-	file := filepath.Join(path, "config.v2.json")
+func (l dockerLayout) container(string) (*Container, error) {
+	file := filepath.Join(l.dir, "config.v2.json")
 	b, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("no configuration yet: %w", err)
+		return nil, fmt.Errorf("%w: no configuration: %w", errWait, err)
 	}
 	if err != nil {
 		return nil, err
@@ -112,38 +177,26 @@ func (s *Scanner) dockerContainer(path string) (*Container, error) {
 	if err := json.Unmarshal(b, &c); err != nil {
 		return nil, fmt.Errorf("read %s: %w", file, err)
 	}
-	labels, id := c.Config.Labels, filepath.Base(path)
-	ref := faas.Ref{
-		Tenant: labels[LabelTenant], Namespace: labels[LabelNamespace], Function: labels[LabelFunction],
-		Version: labels[LabelVersion], Instance: labels[LabelInstance],
+	id := filepath.Base(l.dir)
+	ref, ok := l.sc.opts.Whose(&workload.Container{
+		ID: id, Name: strings.TrimPrefix(c.Name, "/"), Image: c.Config.Image, Labels: c.Config.Labels,
+	})
+	if !ok {
+		return nil, nil
 	}
-	if ref.Function == "" {
-		if !s.opts.Unlabelled {
-			return nil, nil
-		}
-		ref.Function = strings.TrimPrefix(c.Name, "/")
-	}
-	if ref.Tenant == "" {
-		ref.Tenant = s.opts.Tenant
-	}
-	if ref.Instance == "" {
-		ref.Instance = id
-	}
-	return &Container{Kind: Docker, Key: path, Owner: id, Ref: ref}, nil
+	return &Container{Key: l.dir, Owner: id, ID: id, Ref: ref}, nil
 }
 
-// dockerOrder takes <id>-json.log and, older, <id>-json.log.1, .2 and so on.
-func dockerOrder(dir, name string) (rank, bool) {
-	suffix, ok := strings.CutPrefix(name, filepath.Base(dir)+"-json.log")
-	if !ok {
-		return rank{}, false
-	}
-	if suffix == "" {
-		return rank{}, true
-	}
-	n, err := strconv.ParseInt(strings.TrimPrefix(suffix, "."), 10, 64)
-	if err != nil || suffix[0] != '.' || n < 1 {
-		return rank{}, false
-	}
-	return rank{run: -n}, true
+type journalLayout string
+
+func (sc *scan) journal(path string) layout { return journalLayout(path) }
+
+// member takes 00000001.log.
+func (l journalLayout) member(name string) (member, bool) {
+	n, err := strconv.ParseInt(strings.TrimSuffix(name, ".log"), 10, 64)
+	return member{key: string(l), format: Journal, rank: rank{run: n}}, err == nil && strings.HasSuffix(name, ".log")
+}
+
+func (l journalLayout) container(string) (*Container, error) {
+	return &Container{Key: string(l), Owner: "journal"}, nil
 }

@@ -17,6 +17,8 @@ const (
 	CRI      Format = iota + 1 // <time> <stream> <P|F> <text>
 	JSONFile                   // {"log":"…\n","stream":"…","time":"…"}
 	Journal                    // <crc32c> <payload>; see internal/durable
+	Local
+	Plain
 )
 
 // ErrRecord is wrapped by Decode for a record that is not of the format.

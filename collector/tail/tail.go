@@ -1,8 +1,10 @@
-// Package tail reads one generation of one log file: who it is, where its
-// records begin and end, and what of it is new. It knows nothing of formats
-// beyond this: a record is what ends with a newline.
+// Package tail reads one generation of one log file: what tells it from others,
+// where its records begin and end, and what of it is new. It knows nothing of
+// formats beyond this: a record ends with a newline, or has its length before
+// and behind it. The file may be compressed, or a piece that was saved of one
+// (Saved): offsets are always those of the log as its writer wrote it.
 //
-// A file's ID is computed from the file itself (FileID), so that it can be
+// A file's head (FileID) is computed from the file itself, so that it can be
 // found again under any name after a restart. Reading keeps no bytes between
 // two calls: what is not a whole record yet is read again when there is more.
 package tail
@@ -34,8 +36,9 @@ const (
 	scanBytes = 64 << 10
 )
 
-// FileID names a generation of a log file for ever: a hash of its owner (the
-// container's or instance's ID) and its first record with its newline.
+// FileID is a hash of a file's owner (the container's or instance's ID) and its
+// first record with what ends it. Where records begin with their time in
+// nanoseconds, it names a generation of a log for ever.
 func FileID(owner string, first []byte) uint64 {
 	d := xxhash.New()
 	_, _ = d.WriteString(owner)
@@ -57,7 +60,7 @@ type Record struct {
 	// was over the limit. Where nothing is, both are 0.
 	Cut   int64
 	CutAt int
-	Torn  bool // the file ended before the newline
+	Torn  bool // the file ended before the record did, or it is none at all
 }
 
 // Buffer is memory for reading. One goroutine uses it at a time, for any number
@@ -72,15 +75,31 @@ func (b *Buffer) Len() int { return len(b.b) }
 
 // File is an open file that is being read. It is not safe for concurrent use.
 type File struct {
-	f     *os.File
-	owner string
-	limit int // bytes of a record
+	f       *os.File
+	src     io.ReaderAt // of the log's bytes: f, or what it holds compressed or from an offset on
+	zip     *compressed // src, if it is that
+	base    int64       // the log's bytes before it are not there
+	framing Framing
+	owner   string
+	limit   int // bytes of a record
 
 	id      uint64
-	headLen int64 // of the first record with its newline; 0: not known yet
+	headLen int64 // of the first record with its end; 0: not known yet
 	pos     int64 // of the next record
 	scanned int64 // there is no newline in [pos, scanned)
 	state   State
+	onDisk  int64 // size of f when state was taken
+}
+
+// Kind says how a file holds its log.
+type Kind struct {
+	Framing    Framing
+	Compressed bool // with gzip
+	// Saved is set for a piece of a log that was copied to another file: Header
+	// bytes of f are something else, what follows is the log from Base on.
+	Saved  bool
+	Header int64
+	Base   int64
 }
 
 // State is what Stat saw of a file.
@@ -91,15 +110,42 @@ type State struct {
 }
 
 // New reads from f, which it takes over. Records over limit bytes are cut.
-func New(f *os.File, owner string, limit int) *File {
-	return &File{f: f, owner: owner, limit: max(limit, 4*keepEnd)}
+func New(f *os.File, kind Kind, owner string, limit int) *File {
+	t := &File{f: f, src: f, framing: kind.Framing, owner: owner, limit: max(limit, 4*keepEnd)}
+	switch {
+	case kind.Compressed:
+		t.zip = &compressed{f: f}
+		t.src = t.zip
+	case kind.Saved:
+		t.src = shifted{f, kind.Header - kind.Base}
+		t.base, t.pos, t.scanned = kind.Base, kind.Base, kind.Base
+	}
+	return t
+}
+
+// shifted is a file in which offset o of the log stands at o+by.
+type shifted struct {
+	f  *os.File
+	by int64
+}
+
+func (s shifted) ReadAt(p []byte, off int64) (int, error) { return s.f.ReadAt(p, off+s.by) }
+
+// Swap goes on with f, which holds the same log from an offset on that is not
+// behind the position, and closes what was read until now.
+func (t *File) Swap(f *os.File, kind Kind) error {
+	id, headLen, pos := t.id, t.headLen, t.pos
+	err := t.f.Close()
+	*t = *New(f, kind, t.owner, t.limit)
+	t.id, t.headLen, t.pos, t.scanned = id, headLen, pos, pos
+	return err
 }
 
 // Close ends reading.
 func (t *File) Close() error { return t.f.Close() }
 
-// ID is the file's ID; false as long as its first record is not complete.
-func (t *File) ID() (uint64, bool) { return t.id, t.headLen > 0 }
+// State is what Stat, or Measure, saw last.
+func (t *File) State() State { return t.state }
 
 // Pos is the offset of the next record.
 func (t *File) Pos() int64 { return t.pos }
@@ -111,20 +157,51 @@ func (t *File) Stat() (State, error) {
 	if err != nil {
 		return t.state, fmt.Errorf("stat: %w", err)
 	}
-	changed := info.Size() != t.state.Size || !info.ModTime().Equal(t.state.Modified)
-	t.state = State{Size: info.Size(), Modified: info.ModTime()}
+	changed := info.Size() != t.onDisk || !info.ModTime().Equal(t.state.Modified)
+	state := State{Size: t.state.Size, Modified: info.ModTime()}
 	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
-		t.state.Deleted = sys.Nlink == 0
+		state.Deleted = sys.Nlink == 0
 	}
-	if t.state.Size < t.pos {
+	if changed {
+		state.Size = t.size(info.Size())
+	}
+	t.state, t.onDisk = state, info.Size()
+	if t.state.Size < t.pos && t.zip == nil {
 		return t.state, fmt.Errorf("stat: %d bytes, %d were read: %w", t.state.Size, t.pos, ErrTruncated)
 	}
-	if changed && t.headLen > 0 {
+	if changed && t.headLen > 0 && t.base == 0 && t.zip == nil {
 		if err := t.verify(); err != nil {
 			return t.state, err
 		}
 	}
 	return t.state, nil
+}
+
+// size is how far the log goes in a file of onDisk bytes.
+func (t *File) size(onDisk int64) int64 {
+	if t.zip != nil {
+		return 0 // Measure tells
+	}
+	if s, ok := t.src.(shifted); ok {
+		return max(t.base, onDisk-s.by)
+	}
+	return onDisk
+}
+
+// Measure finds out how large a compressed log is, which Stat does not. The
+// error says that the file is not whole, or not yet. If consumed is the size,
+// as far as the file's trailer tells, it need not be decompressed.
+func (t *File) Measure(consumed int64) error {
+	if t.zip == nil {
+		return nil
+	}
+	if n, err := t.zip.trailer(t.onDisk); err == nil && consumed > 0 && n == uint32(consumed) {
+		t.state.Size = consumed
+		return nil
+	}
+	size, err := t.zip.measure()
+	t.state.Size = size
+	return err
 }
 
 // verify notices that a truncated file has grown again past where we were.
@@ -133,11 +210,11 @@ func (t *File) verify() error {
 	head := b[:min(t.headLen, headBytes)]
 	var err error
 	if t.headLen <= headBytes {
-		_, err = t.f.ReadAt(head, 0)
+		_, err = t.src.ReadAt(head, 0)
 	} else {
-		_, err = t.f.ReadAt(head[:headBytes/2], 0)
+		_, err = t.src.ReadAt(head[:headBytes/2], 0)
 		if err == nil {
-			_, err = t.f.ReadAt(head[headBytes/2:], t.headLen-headBytes/2)
+			_, err = t.src.ReadAt(head[headBytes/2:], t.headLen-headBytes/2)
 		}
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -149,14 +226,17 @@ func (t *File) verify() error {
 	return nil
 }
 
-// Identify computes the ID once the first record is complete.
+// Identify computes the FileID once the first record is complete.
 func (t *File) Identify(buf *Buffer) (uint64, bool, error) {
 	if t.headLen > 0 {
 		return t.id, true, nil
 	}
 	var found bool
 	err := t.next(buf, 0, 1, func(r Record) error {
-		first := append(r.Data, '\n') // the newline's byte is in the buffer
+		first := r.Data
+		if t.framing == Lines {
+			first = append(first, '\n') // the newline's byte is in the buffer
+		}
 		t.id = FileID(t.owner, first)
 		t.headLen = r.End
 		found = true
@@ -168,18 +248,57 @@ func (t *File) Identify(buf *Buffer) (uint64, bool, error) {
 	return t.id, found, nil
 }
 
-// Resume goes to offset, up to which the file was acknowledged. It refuses what
-// cannot be the end of a record of this file; reading then begins at 0.
-func (t *File) Resume(offset int64) error {
-	if offset == 0 {
+// guardBytes is how much before an offset tells whether it is still the same file.
+const guardBytes = 64
+
+// Guard is a hash of what stands right before offset in a log that begins at
+// r's; never 0 behind the log's beginning.
+func Guard(r io.ReaderAt, offset int64) (uint64, error) {
+	n := min(guardBytes, offset)
+	if n <= 0 {
+		return 0, nil
+	}
+	var b [guardBytes]byte
+	if _, err := r.ReadAt(b[:n], offset-n); err != nil {
+		return 0, fmt.Errorf("guard of %d: %w", offset, err)
+	}
+	return max(1, xxhash.Sum64(b[:n])), nil
+}
+
+// Fits tells what speaks against offset, with the guard of then, being a place
+// in this very log; nil if nothing does. A guard of 0 is not checked.
+func (t *File) Fits(offset int64, guard uint64) error {
+	if offset > t.state.Size {
+		return fmt.Errorf("the file has %d bytes", t.state.Size)
+	}
+	if guard == 0 || t.base > 0 {
 		return nil
 	}
-	var last [1]byte
-	if _, err := t.f.ReadAt(last[:], offset-1); err != nil {
+	found, err := Guard(t.src, offset)
+	if err == nil && found != guard {
+		err = errors.New("what stands before it has changed")
+	}
+	return err
+}
+
+// Resume goes to offset, up to which the file was acknowledged, if guard is
+// Guard's of then; 0 is not checked. It refuses what cannot be the end of a
+// record of this file; reading then begins at the file's beginning.
+func (t *File) Resume(offset int64, guard uint64) error {
+	if offset <= t.base {
+		return nil
+	}
+	if err := t.Fits(offset, guard); err != nil {
 		return fmt.Errorf("resume at %d: %w", offset, err)
 	}
-	if last[0] != '\n' {
-		return fmt.Errorf("resume at %d: not the end of a record", offset)
+	if t.framing == Lines && guard == 0 && t.zip == nil {
+		var last [1]byte
+		if _, err := t.src.ReadAt(last[:], offset-1); err != nil {
+			return fmt.Errorf("resume at %d: %w", offset, err)
+		}
+		if last[0] != '\n' {
+			return fmt.Errorf("resume at %d: not the end of a record", offset)
+		}
 	}
 	t.pos, t.scanned = offset, offset
 	return nil
@@ -187,7 +306,7 @@ func (t *File) Resume(offset int64) error {
 
 // Restart makes a truncated file a new generation: no ID, nothing read.
 func (t *File) Restart() {
-	t.id, t.headLen, t.pos, t.scanned, t.state = 0, 0, 0, 0, State{}
+	t.id, t.headLen, t.pos, t.scanned, t.state, t.onDisk = 0, 0, 0, 0, State{}, 0
 }
 
 var errStop = errors.New("stop")
@@ -207,6 +326,9 @@ func (t *File) Records(buf *Buffer, yield func(Record) error) error {
 
 // next frames records from pos on, at least up to upTo if they are there.
 func (t *File) next(buf *Buffer, pos, upTo int64, yield func(Record) error) error {
+	if t.framing == Prefixed {
+		return t.prefixed(buf, pos, upTo, yield)
+	}
 	// Where a long record was searched before, look at what is new first.
 	if pos == t.pos && t.scanned-pos >= int64(len(buf.b)) {
 		if found, err := t.newline(t.scanned); found < 0 || err != nil {
@@ -215,7 +337,7 @@ func (t *File) next(buf *Buffer, pos, upTo int64, yield func(Record) error) erro
 	}
 	have := 0 // bytes in the buffer, which begin at pos and hold no newline
 	for {
-		n, err := t.f.ReadAt(buf.b[have:], pos+int64(have))
+		n, err := t.src.ReadAt(buf.b[have:], pos+int64(have))
 		if err != nil && !errors.Is(err, io.EOF) {
 			return fmt.Errorf("read: %w", err)
 		}
@@ -297,10 +419,10 @@ func (t *File) ends(buf *Buffer, pos, end int64) (Record, error) {
 		buf.b = make([]byte, t.limit+1)
 	}
 	r := Record{Offset: pos, End: end + 1, CutAt: t.limit - keepEnd, Cut: end - pos - int64(t.limit)}
-	if _, err := t.f.ReadAt(buf.b[:r.CutAt], pos); err != nil {
+	if _, err := t.src.ReadAt(buf.b[:r.CutAt], pos); err != nil {
 		return Record{}, fmt.Errorf("read: %w", err)
 	}
-	if _, err := t.f.ReadAt(buf.b[r.CutAt:t.limit], end-keepEnd); err != nil {
+	if _, err := t.src.ReadAt(buf.b[r.CutAt:t.limit], end-keepEnd); err != nil {
 		return Record{}, fmt.Errorf("read: %w", err)
 	}
 	r.Data = buf.b[:t.limit]
@@ -312,7 +434,7 @@ func (t *File) ends(buf *Buffer, pos, end int64) (Record, error) {
 func (t *File) newline(offset int64) (int64, error) {
 	b := make([]byte, scanBytes)
 	for {
-		n, err := t.f.ReadAt(b, offset)
+		n, err := t.src.ReadAt(b, offset)
 		if i := bytes.IndexByte(b[:n], '\n'); i >= 0 {
 			return offset + int64(i), nil
 		}
@@ -342,7 +464,7 @@ func (t *File) Rest(buf *Buffer) (Record, bool, error) {
 	for len(buf.b) < int(size-t.pos) {
 		buf.grow(t.limit)
 	}
-	n, err := t.f.ReadAt(buf.b[:size-t.pos], t.pos)
+	n, err := t.src.ReadAt(buf.b[:size-t.pos], t.pos)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return Record{}, false, fmt.Errorf("read: %w", err)
 	}

@@ -23,7 +23,7 @@ type record struct {
 func reader(t testing.TB, limit int) (f *os.File, r *File) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "log")
-	f, err := os.Create(path)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func reader(t testing.TB, limit int) (f *os.File, r *File) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r = New(in, "owner", limit)
+	r = New(in, Kind{}, "owner", limit)
 	t.Cleanup(func() { f.Close(); r.Close() })
 	return f, r
 }
@@ -218,14 +218,17 @@ func TestFileID(t *testing.T) {
 func TestResume(t *testing.T) {
 	f, r := reader(t, 1<<20)
 	write(t, f, "one\ntwo\nthree\n")
+	if _, err := r.Stat(); err != nil {
+		t.Fatal(err)
+	}
 	buf := NewBuffer(64)
-	if err := r.Resume(5); err == nil {
+	if err := r.Resume(5, 0); err == nil {
 		t.Error("the middle of a record is taken")
 	}
-	if err := r.Resume(100); err == nil {
+	if err := r.Resume(100, 0); err == nil {
 		t.Error("a place behind the end is taken")
 	}
-	if err := r.Resume(8); err != nil {
+	if err := r.Resume(8, 0); err != nil {
 		t.Fatal(err)
 	}
 	if got := fmt.Sprint(all(t, r, buf)); got != "[{three 8 14 0 0}]" {
