@@ -153,6 +153,7 @@ func (g *generation) begin(id uint64, offset int64, e checkpoint.Entry) {
 	g.out = g.c.ship.Writer(g.window)
 	g.ledger.begin(offset, e.Lines, g.looked)
 	g.c.attached(id)
+	g.publish() // the pass may wait for the sink
 }
 
 // truncated makes the file a new generation of itself.

@@ -467,12 +467,13 @@ func (c *Collector) saveLoop(ctx context.Context) {
 		case <-timer.C:
 		}
 		begin := time.Now()
-		deleted := c.update(begin)
+		c.update(begin)
 		if err := c.checkpoint.Save(); err != nil {
 			c.log.Error("checkpoint cannot be saved; a restart would send again what is stored", slog.Any("error", err))
 		}
 		if begin.Sub(spooled) >= spoolEvery {
 			spooled = begin
+			deleted := c.deleted()
 			c.spool(begin, deleted)
 			c.unpin(deleted)
 		}
@@ -481,10 +482,9 @@ func (c *Collector) saveLoop(ctx context.Context) {
 	}
 }
 
-// update brings checkpoint and gauges up to date, and gives the generations of
-// deleted files that are not acknowledged.
-func (c *Collector) update(now time.Time) (deleted []*generation) {
-	var lag, files, pinned int64
+// update brings checkpoint and gauges up to date.
+func (c *Collector) update(now time.Time) {
+	var lag, files int64
 	for _, ch := range c.allChains() {
 		for _, g := range ch.generations() {
 			files++
@@ -493,40 +493,12 @@ func (c *Collector) update(now time.Time) (deleted []*generation) {
 				lag += v.state.Size
 				continue
 			}
-			behind := max(0, v.state.Size-v.window.Committed())
-			lag += behind
-			if v.state.Deleted && behind > 0 && g.givenUp.Load() == nil {
-				pinned += v.state.Size
-				deleted = append(deleted, g)
-			}
+			lag += max(0, v.state.Size-v.window.Committed())
 			c.checkpoint.Set(v.id, g.entry(v, now))
 		}
 	}
 	c.metrics.lag.Set(float64(lag))
 	c.metrics.files.Set(float64(files))
-	c.metrics.pinned.Set(float64(pinned))
-	return deleted
-}
-
-// unpin gives up deleted files that hold more than they may, the oldest first.
-func (c *Collector) unpin(deleted []*generation) {
-	var pinned int64
-	for _, g := range deleted {
-		pinned += g.view.Load().state.Size
-	}
-	if pinned <= c.cfg.PinnedBytes {
-		return
-	}
-	slices.SortFunc(deleted, func(a, b *generation) int {
-		return a.view.Load().state.Modified.Compare(b.view.Load().state.Modified)
-	})
-	for _, g := range deleted {
-		if pinned <= c.cfg.PinnedBytes {
-			return
-		}
-		pinned -= g.view.Load().state.Size
-		g.abandon(faas.GapPinned)
-	}
 }
 
 func (c *Collector) allChains() []*chain {

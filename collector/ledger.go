@@ -182,6 +182,9 @@ func (g *generation) giveUp(ctx context.Context, now time.Time, reason faas.GapR
 	if g.final {
 		return nil
 	}
+	if state, err := g.file.Stat(); err == nil {
+		g.state = state
+	}
 	if g.window == nil { // never had a whole record
 		g.final, g.state.Size = true, 0
 		return nil

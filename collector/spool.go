@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +19,55 @@ import (
 	"github.com/coldscope/coldscope/internal/faas"
 	"github.com/coldscope/coldscope/internal/wire"
 )
+
+// pinned is a deleted file that is held since it is not acknowledged.
+type pinned struct {
+	*generation
+	*view
+	size     int64
+	modified time.Time
+}
+
+// deleted looks for such files itself: a chain that waits for the sink looks at
+// nothing.
+func (c *Collector) deleted() []pinned {
+	var out []pinned
+	var held int64
+	for _, ch := range c.allChains() {
+		for _, g := range ch.generations() {
+			v := g.view.Load()
+			if v.window == nil || g.found.Saved != nil || g.givenUp.Load() != nil || v.window.Committed() >= v.state.Size {
+				continue
+			}
+			info, err := g.found.File.Stat()
+			if err != nil {
+				continue // it was closed
+			}
+			if sys, ok := info.Sys().(*syscall.Stat_t); ok && sys.Nlink == 0 {
+				out = append(out, pinned{g, v, info.Size(), info.ModTime()})
+				held += info.Size()
+			}
+		}
+	}
+	c.metrics.pinned.Set(float64(held))
+	return out
+}
+
+// unpin gives up deleted files that hold more than they may, the oldest first.
+func (c *Collector) unpin(deleted []pinned) {
+	var held int64
+	for _, p := range deleted {
+		held += p.size
+	}
+	slices.SortFunc(deleted, func(a, b pinned) int { return a.modified.Compare(b.modified) })
+	for _, p := range deleted {
+		if held <= c.cfg.PinnedBytes {
+			return
+		}
+		held -= p.size
+		p.abandon(faas.GapPinned)
+	}
+}
 
 // The spool has copies of what is not acknowledged of deleted files. The
 // descriptor is what is read as long as the collector lives; the copy is for
@@ -29,7 +80,7 @@ const spoolAfter = 2 * time.Second
 func (c *Collector) spoolDir() string { return filepath.Join(c.cfg.DataDir, "spool") }
 
 // spool copies what should be, within the spool's size.
-func (c *Collector) spool(now time.Time, deleted []*generation) {
+func (c *Collector) spool(now time.Time, deleted []pinned) {
 	if c.cfg.SpoolBytes == 0 {
 		return
 	}
@@ -38,18 +89,17 @@ func (c *Collector) spool(now time.Time, deleted []*generation) {
 		c.sayOnce(&c.spoolFailed, "spool cannot be read", err)
 		return
 	}
-	for _, g := range deleted {
-		v := g.view.Load()
-		n := v.state.Size - v.window.Committed()
-		if g.found.Saved != nil || g.found.Compressed || g.saved.Load() != nil || n <= 0 || now.Sub(v.state.Modified) < spoolAfter {
+	for _, p := range deleted {
+		n := p.size - p.view.window.Committed()
+		if p.found.Compressed || p.saved.Load() != nil || n <= 0 || now.Sub(p.modified) < spoolAfter {
 			continue
 		}
 		if used+n > c.cfg.SpoolBytes {
 			c.sayOnce(&c.spoolFailed, "spool is full: a restart would lose deleted files that are not stored",
-				fmt.Errorf("%d of %d bytes are used, %s needs %d", used, c.cfg.SpoolBytes, g.found.Path, n))
+				fmt.Errorf("%d of %d bytes are used, %s needs %d", used, c.cfg.SpoolBytes, p.found.Path, n))
 			continue
 		}
-		if err := c.save(g, v); err != nil {
+		if err := c.save(p); err != nil {
 			c.sayOnce(&c.spoolFailed, "deleted file cannot be copied to the spool", err)
 			continue
 		}
@@ -59,16 +109,17 @@ func (c *Collector) spool(now time.Time, deleted []*generation) {
 }
 
 // save copies what is not acknowledged of g to a file of its own.
-func (c *Collector) save(g *generation, v *view) (err error) {
-	offset := v.window.Committed()
+func (c *Collector) save(p pinned) (err error) {
+	g := p.generation
+	offset := p.view.window.Committed()
 	head, err := discover.Saved{
-		ID: v.id, Format: g.found.Format, Offset: offset, Key: g.found.Container.Key, Owner: g.found.Container.Owner,
+		ID: p.view.id, Format: g.found.Format, Offset: offset, Key: g.found.Container.Key, Owner: g.found.Container.Owner,
 		Path: g.found.Path, Ref: g.found.Container.Ref,
 	}.Encode()
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(c.spoolDir(), wire.FormatFileID(v.id)+discover.SavedSuffix)
+	path := filepath.Join(c.spoolDir(), wire.FormatFileID(p.view.id)+discover.SavedSuffix)
 	temporary := path + ".tmp"
 	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -82,7 +133,7 @@ func (c *Collector) save(g *generation, v *view) (err error) {
 	if _, err := f.Write(head); err != nil {
 		return err
 	}
-	if _, err := io.Copy(f, io.NewSectionReader(g.found.File, offset, v.state.Size-offset)); err != nil {
+	if _, err := io.Copy(f, io.NewSectionReader(g.found.File, offset, p.size-offset)); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {
