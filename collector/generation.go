@@ -39,6 +39,7 @@ type generation struct {
 	stdout, stderr *ship.Stream
 
 	window    *ship.File // nil until the file has its ID
+	writer    *ship.Writer
 	id        uint64
 	state     tail.State
 	idleSince time.Time // there is nothing more to read, and nobody should write
@@ -98,14 +99,18 @@ func (g *generation) read(ctx context.Context, buf *tail.Buffer, now time.Time, 
 		g.idleSince, g.final = time.Time{}, false
 		err := g.attach(buf)
 		if err == nil && g.window != nil {
-			err = g.records(ctx, buf)
+			err = errors.Join(g.records(ctx, buf), g.writer.Flush(ctx))
 		}
 		if err != nil {
 			g.state = was // look again
 			return g.file.Pos() > pos, err
 		}
 	}
-	return g.file.Pos() > pos, g.end(ctx, buf, now, state.Deleted || !last)
+	err = g.end(ctx, buf, now, state.Deleted || !last)
+	if g.writer != nil {
+		err = errors.Join(err, g.writer.Flush(ctx))
+	}
+	return g.file.Pos() > pos, err
 }
 
 // identify attaches the file as far as that is possible now. It is called
@@ -142,11 +147,18 @@ func (g *generation) attach(buf *tail.Buffer) error {
 			committed = e.Offset
 		}
 	}
-	g.id, g.window = id, ship.NewFile(id, committed)
+	g.id = id
+	g.opened(committed)
 	g.c.attached(g)
 	g.c.log.Debug("file attached", slog.String("path", g.found.Path),
 		slog.String("file_id", wire.FormatFileID(id)), slog.Int64("offset", committed))
 	return nil
+}
+
+// opened makes the way to the sink of the file, which has its ID.
+func (g *generation) opened(committed int64) {
+	g.window = ship.NewFile(g.id, committed)
+	g.writer = g.c.ship.Writer(g.window)
 }
 
 // truncated makes the file a new generation of itself.
@@ -159,7 +171,7 @@ func (g *generation) truncated(err error) {
 	}
 	g.file.Restart()
 	g.joiner.Reset()
-	g.window, g.state, g.final, g.idleSince = nil, tail.State{}, false, time.Time{}
+	g.window, g.writer, g.state, g.final, g.idleSince = nil, nil, tail.State{}, false, time.Time{}
 }
 
 // records reads whole records to the file's end.
@@ -176,7 +188,7 @@ func (g *generation) records(ctx context.Context, buf *tail.Buffer) error {
 // have been handed over.
 func (g *generation) advance() {
 	if safe := g.joiner.Safe(g.file.Pos()); safe > g.window.Committed() {
-		g.c.ship.Advance(g.window, safe)
+		g.writer.Advance(safe)
 	}
 }
 
@@ -221,7 +233,7 @@ func (g *generation) send(ctx context.Context, l runtimelog.Line) error {
 	if *to == nil {
 		*to = ship.NewStream(g.found.Container.Ref, l.Stream, g.c.cfg.Host)
 	}
-	return g.c.ship.Send(ctx, g.window, *to, &ship.Line{
+	return g.writer.Add(ctx, *to, &ship.Line{
 		Time: l.Time, Body: l.Body, Offset: l.Offset, Truncated: l.Truncated, Safe: l.Safe,
 	})
 }
@@ -233,7 +245,7 @@ func (g *generation) event(ctx context.Context, r tail.Record, payload []byte) e
 		return g.bury(r, ship.ReasonEvent, err)
 	}
 	g.c.metrics.readLines[faas.Platform].Inc()
-	return g.c.ship.Send(ctx, g.window, g.c.platform(e.Ref), &ship.Line{
+	return g.writer.Add(ctx, g.c.platform(e.Ref), &ship.Line{
 		Time: e.Time, Body: payload, Offset: r.Offset, Safe: r.End,
 	})
 }
@@ -287,9 +299,9 @@ func (g *generation) rest(ctx context.Context, buf *tail.Buffer) error {
 	}
 	if g.window == nil { // the file's only record
 		g.id = tail.FileID(g.found.Container.Owner, r.Data)
-		g.window = ship.NewFile(g.id, 0)
+		g.opened(0)
 		if e, ok := g.c.checkpoint.Get(g.id); ok && e.Offset == r.End {
-			g.window = ship.NewFile(g.id, e.Offset)
+			g.opened(e.Offset)
 			g.file.Skip(r.End)
 			g.c.attached(g)
 			return nil
