@@ -109,6 +109,15 @@ func (a *Aggregator) Push(ctx context.Context, tenant string, req *push.PushRequ
 	return nil
 }
 
+// PushEncoded is Push of a request in protobuf. It keeps nothing of raw.
+func (a *Aggregator) PushEncoded(ctx context.Context, tenant string, raw []byte) error {
+	req, err := wire.DecodeRaw(raw)
+	if err != nil {
+		return &wire.StatusError{Code: 400, Message: err.Error()}
+	}
+	return a.Push(ctx, tenant, req)
+}
+
 // Events takes events and returns when they are stored. Any error means: again, later.
 func (a *Aggregator) Events(ctx context.Context, events []faas.Event) error {
 	return a.submit(ctx, &ingest.Batch{Events: events, Bytes: 512 * len(events)})

@@ -31,6 +31,7 @@ import (
 // Deps are what a Collector works with.
 type Deps struct {
 	Sink       ship.Sink             // where lines go: *wire.Client, or the aggregator in the same process
+	Targets    []ship.Target         // or several, among which instances are spread
 	Logger     *slog.Logger          // nil: discards
 	Registerer prometheus.Registerer // nil: metrics are not exported
 	Gatherer   prometheus.Gatherer   // nil: Handler serves no /metrics
@@ -76,7 +77,7 @@ func New(cfg Config, deps Deps) (*Collector, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("new collector: %w", err)
 	}
-	if deps.Sink == nil {
+	if deps.Sink == nil && len(deps.Targets) == 0 {
 		return nil, errors.New("new collector: no sink")
 	}
 	c := &Collector{
@@ -116,11 +117,18 @@ func (c *Collector) open(deps Deps) error {
 	if err != nil {
 		return err
 	}
+	targets := deps.Targets
+	if len(targets) == 0 {
+		targets = []ship.Target{{Name: "default", Sink: deps.Sink}}
+	}
 	c.dead = ship.NewDeadLetters(filepath.Join(dir, "dead-letters.jsonl"), c.cfg.DeadLetterBytes)
-	c.ship = ship.New(ship.Options{
+	c.ship, err = ship.New(ship.Options{
 		BatchBytes: c.cfg.BatchBytes, BatchAge: c.cfg.BatchAge,
-		InFlight: c.cfg.InFlight, MaxBytes: c.cfg.MaxUnacknowledged,
-	}, deps.Sink, c.dead, c.log, deps.Registerer)
+		InFlight: c.cfg.InFlight, MaxBytes: c.cfg.MaxUnacknowledged, Failover: c.cfg.Failover,
+	}, targets, c.dead, c.log, deps.Registerer)
+	if err != nil {
+		return err
+	}
 	if c.notify, err = notify.New(); err != nil {
 		c.log.Warn("the kernel tells nothing of new files, looking for them more often", slog.Any("error", err))
 	}

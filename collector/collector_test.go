@@ -488,7 +488,7 @@ func TestHandler(t *testing.T) {
 		body := get("/metrics").Body.String()
 		return strings.Contains(body, fmt.Sprintf("coldscope_collector_lag_bytes %d", l.offset)) &&
 			strings.Contains(body, `coldscope_collector_read_lines_total{stream="stdout"} 1`) &&
-			strings.Contains(body, `coldscope_collector_pushes_total{code="error"}`) &&
+			strings.Contains(body, `coldscope_collector_pushes_total{code="error",target="default"}`) &&
 			strings.Contains(body, "coldscope_collector_files 1")
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)

@@ -52,11 +52,14 @@ type Config struct {
 	// Default 30 s.
 	LateAfter time.Duration `yaml:"late_after"`
 	// BatchBytes and BatchAge say when a batch is sent. Default 1 MiB, 20 ms; a
-	// batch gets older while others are on their way.
+	// batch is older where others are on their way already.
 	BatchBytes int64         `yaml:"batch_bytes"`
 	BatchAge   time.Duration `yaml:"batch_age"`
-	// InFlight is how many batches of one tenant are on their way. Default 4.
+	// InFlight is how many batches of one tenant are on their way. Default 8.
 	InFlight int `yaml:"in_flight"`
+	// Failover is how long a target has to be down until its instances go to
+	// others. Default 0: never, they wait.
+	Failover time.Duration `yaml:"failover"`
 	// MaxUnacknowledged bounds the bytes in memory that the sink has not
 	// acknowledged; at the bound reading waits. Default 32 MiB, of which one
 	// tenant alone gets half.
@@ -109,7 +112,7 @@ func (c Config) WithDefaults() Config {
 	orElse(&c.LateAfter, 30*time.Second)
 	orElse(&c.BatchBytes, 1<<20)
 	orElse(&c.BatchAge, 20*time.Millisecond)
-	orElse(&c.InFlight, 4)
+	orElse(&c.InFlight, 8)
 	orElse(&c.MaxUnacknowledged, 32<<20)
 	orElse(&c.PinnedBytes, 4<<30)
 	orElse(&c.SpoolAge, 24*time.Hour)
@@ -154,6 +157,9 @@ func (c Config) Validate() error {
 	}
 	if c.ScanInterval != 0 && c.ScanInterval < time.Millisecond {
 		bad("scan_interval", "%s is too short, at least 1ms", c.ScanInterval)
+	}
+	if c.Failover < 0 || c.Failover > 0 && c.Failover < time.Second {
+		bad("failover", "%s is too short, at least 1s", c.Failover)
 	}
 	const maxLine, maxBatch = 8 << 20, 16 << 20 // a push of a batch and a line has to stay under wire's limits
 	if c.LineBytes < 1024 || c.LineBytes > maxLine {

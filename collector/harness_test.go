@@ -50,8 +50,12 @@ type store struct {
 
 func newStore() *store { return &store{lines: map[place]entry{}} }
 
-// Push implements ship.Sink.
-func (s *store) Push(_ context.Context, tenant string, req *push.PushRequest) error {
+// PushEncoded implements ship.Sink.
+func (s *store) PushEncoded(_ context.Context, _ string, raw []byte) error {
+	req, err := wire.DecodeRaw(raw)
+	if err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pushes++

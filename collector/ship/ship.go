@@ -1,49 +1,75 @@
-// Package ship brings lines to a sink and knows what has arrived. It batches
-// them by tenant, keeps several batches in flight, tries again for ever, and
-// moves a file's offset only over what the sink has acknowledged, in order. It
-// holds a bounded number of bytes; who sends more waits. What the sink will
-// never take goes to a dead-letter file, entry by entry.
+// Package ship brings lines to one of several targets and knows what has
+// arrived. A file's lines are encoded as they come and handed over in pieces;
+// they travel in batches by tenant and target, several batches of each at
+// once, and are sent again for ever. A file's offset moves only over what was
+// acknowledged, in order. A bounded number of bytes is held; who sends more
+// waits. What a target will never take goes to a dead-letter file, entry by entry.
+//
+// # Targets
+//
+// Lines and events are merged by instance, so everything about an instance
+// goes to one target: the one that has the highest hash of its name and the
+// instance's ID among all targets (rendezvous hashing). Who has the same
+// targets chooses the same, and one target more or less moves only what comes
+// to it or was there. While a target is down, its instances wait; with
+// Options.Failover they go to the next in their order then, and come back later.
+//
+// # Pace
+//
+// A lane, which is a tenant at a target, sends what it has after a short
+// moment if nothing of it is on its way, and later the more is, so that batches
+// are as large as they have to be and no larger. Where a target asks for
+// mercy (429, 503) or does not answer, the lane halves what it has on its way,
+// then its rate, and comes back slowly.
 package ship
 
 import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/grafana/loki/pkg/push"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/coldscope/coldscope/internal/wire"
+	"github.com/coldscope/coldscope/internal/faas"
 )
 
-// Sink stores lines. Push returns nil once they are stored. An error for which
-// wire.Permanent holds will never go away; after any other one the same
-// request comes again. The request is not changed after Push and may be kept.
-// Push is called concurrently.
+// Sink stores lines. PushEncoded takes one Loki push request in protobuf and
+// returns nil once all in it is stored. An error for which wire.Permanent holds
+// will never go away; after any other one the same request comes again. raw is
+// used again after it returns. It is called concurrently.
 type Sink interface {
-	Push(ctx context.Context, tenant string, req *push.PushRequest) error
+	PushEncoded(ctx context.Context, tenant string, raw []byte) error
+}
+
+// Target is a sink and its name, which decides what goes there: the name must
+// be the same at all senders and after every restart, a URL without credentials for
+// example.
+type Target struct {
+	Name string
+	Sink Sink
 }
 
 // Options bound a Shipper. Zero values take the defaults.
 type Options struct {
 	BatchBytes  int64         // a batch is sent when it has this much; default 1 MiB
-	BatchAge    time.Duration // or when it is this old; default 200 ms
-	InFlight    int           // batches of one tenant; default 4
-	MaxBytes    int64         // unacknowledged, in memory; default 32 MiB; one tenant gets half
+	BatchAge    time.Duration // or when it is this old and nothing is on its way; default 20 ms
+	InFlight    int           // batches of one tenant at one target; default 8
+	MaxBytes    int64         // unacknowledged, in memory; default 32 MiB; one tenant at one target gets half
 	PushTimeout time.Duration // of one attempt; default 60 s
 	MinBackoff  time.Duration // default 100 ms
 	MaxBackoff  time.Duration // default 10 s
+	// Failover is how long a target has to be down until what belongs there goes
+	// to others. Default 0: never, what belongs there waits.
+	Failover time.Duration
 }
 
 func (o Options) withDefaults() Options {
 	set(&o.BatchBytes, 1<<20)
-	set(&o.BatchAge, 200*time.Millisecond)
-	set(&o.InFlight, 4)
+	set(&o.BatchAge, 20*time.Millisecond)
+	set(&o.InFlight, 8)
 	set(&o.MaxBytes, 32<<20)
 	set(&o.PushTimeout, time.Minute)
 	set(&o.MinBackoff, 100*time.Millisecond)
@@ -57,124 +83,64 @@ func set[T int | int64 | time.Duration](v *T, otherwise T) {
 	}
 }
 
-// Line is one line or event to send. Body is copied.
-type Line struct {
-	Time      time.Time
-	Body      []byte
-	Offset    int64
-	Truncated int64
-	Safe      int64 // how far the file is done with once this line and all before it are
-}
-
-// Shipper is safe for concurrent use, as long as each File has one sender.
+// Shipper is safe for concurrent use.
 type Shipper struct {
 	opts    Options
-	sink    Sink
+	targets []*target
 	dead    *DeadLetters
 	log     *slog.Logger
 	metrics *metrics
-	kick    chan struct{} // something is to do for Run
+	buffers *buffers
 	buried  atomic.Int64
+	holding atomic.Int64  // writers with lines that are not handed over
+	last    atomic.Int64  // when a batch was acknowledged, in Unix nanoseconds
+	kick    chan struct{} // something is to do for Run
+	timer   *time.Timer   // or will be: at next
 
-	mu    sync.Mutex
-	lanes map[string]*lane
-	bytes int64         // of all lanes
-	freed chan struct{} // closed and replaced when bytes shrink
+	mu       sync.Mutex
+	lanes    map[laneKey]*lane
+	bytes    int64     // of all lanes
+	next     time.Time // zero: never
+	waiting  []*waiter // for memory, in the order in which they came
+	draining int       // who waits in Drain
+	drained  chan struct{}
 }
 
-// lane is one tenant's way. Tenants do not wait for each other.
-type lane struct {
-	open     *batch   // is being filled
-	queue    []*batch // sealed, not in flight yet
-	inFlight int
-	bytes    int64 // unacknowledged
-}
-
-// New makes a Shipper. It sends while Run runs.
-func New(opts Options, sink Sink, dead *DeadLetters, log *slog.Logger, reg prometheus.Registerer) *Shipper {
-	return &Shipper{
-		opts: opts.withDefaults(), sink: sink, dead: dead, log: log, metrics: newMetrics(reg),
-		kick: make(chan struct{}, 1), lanes: map[string]*lane{}, freed: make(chan struct{}),
+// New makes a Shipper, which has at least one target. It sends while Run runs.
+func New(opts Options, targets []Target, dead *DeadLetters, log *slog.Logger, reg prometheus.Registerer) (*Shipper, error) {
+	if len(targets) == 0 {
+		return nil, errors.New("new shipper: no target")
 	}
-}
-
-// Send takes a line of f over. It waits while too much is unacknowledged; an
-// error is ctx's, and the line was not taken then.
-func (s *Shipper) Send(ctx context.Context, f *File, to *Stream, l *Line) error {
-	n := size(l)
-	s.mu.Lock()
-	for {
-		ln := s.lane(to.tenant)
-		// A tenant may take as much as is left for all others: one alone half of
-		// the memory, and a tenant whose lines nobody takes never all of it. Some
-		// line always fits.
-		if ln.bytes == 0 || ln.bytes+n <= s.opts.MaxBytes-s.bytes {
-			s.put(ln, f, to, l, n)
-			s.mu.Unlock()
-			return nil
+	s := &Shipper{
+		opts: opts.withDefaults(), dead: dead, log: log, buffers: newBuffers(),
+		kick: make(chan struct{}, 1), timer: time.NewTimer(time.Hour),
+		lanes: map[laneKey]*lane{}, drained: make(chan struct{}),
+	}
+	s.timer.Stop()
+	for _, t := range targets {
+		for _, other := range s.targets {
+			if t.Name == other.name {
+				return nil, errors.New("new shipper: two targets are called " + t.Name)
+			}
 		}
-		freed := s.freed
-		s.mu.Unlock()
-		s.wake()
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-freed:
-		}
-		s.mu.Lock()
+		s.targets = append(s.targets, &target{name: t.Name, sink: t.Sink})
 	}
+	s.metrics = newMetrics(reg, s)
+	return s, nil
 }
 
-func (s *Shipper) lane(tenant string) *lane {
-	ln := s.lanes[tenant]
-	if ln == nil {
-		ln = new(lane)
-		s.lanes[tenant] = ln
-	}
-	return ln
-}
-
-func (s *Shipper) put(ln *lane, f *File, to *Stream, l *Line, n int64) {
-	wake := ln.open == nil
-	if wake {
-		ln.open = newBatch(to.tenant, time.Now())
-	}
-	ln.open.add(f, to, l)
-	f.sent(ln.open, l.Safe)
-	ln.bytes += n
-	s.bytes += n
-	if ln.open.bytes >= s.opts.BatchBytes {
-		s.seal(ln)
-		wake = true
-	}
-	if wake {
-		s.wake()
-	}
-}
-
-// seal queues the lane's open batch.
-func (s *Shipper) seal(ln *lane) {
-	ln.open.seal()
-	ln.queue = append(ln.queue, ln.open)
-	ln.open = nil
-}
-
-// Advance says that there is nothing to send of f up to safe.
-func (s *Shipper) Advance(f *File, safe int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	was := f.Committed()
-	f.advance(safe)
-	s.metrics.ackedBytes.Add(float64(f.Committed() - was))
-}
-
-// Unacknowledged is the bytes in memory that the sink has not acknowledged.
+// Unacknowledged is the bytes in memory that have been handed over and that no
+// target has acknowledged.
 func (s *Shipper) Unacknowledged() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.bytes
 }
 
+// LastAcknowledged is when a target last took a batch, zero if none has.
+func (s *Shipper) LastAcknowledged() time.Time { return fromNano(s.last.Load()) }
+
+// wake makes Run look.
 func (s *Shipper) wake() {
 	select {
 	case s.kick <- struct{}{}:
@@ -182,16 +148,28 @@ func (s *Shipper) wake() {
 	}
 }
 
+// arm makes Run look at the given time, or before.
+func (s *Shipper) arm(at time.Time) {
+	if !s.next.IsZero() && !at.Before(s.next) {
+		return
+	}
+	s.next = at
+	if d := time.Until(at); d > 0 {
+		s.timer.Reset(d)
+		return
+	}
+	s.wake()
+}
+
 // Run sends until ctx ends. What is unacknowledged then stays so.
 func (s *Shipper) Run(ctx context.Context) error {
 	var pushes sync.WaitGroup
 	defer pushes.Wait()
-	timer := time.NewTimer(s.opts.BatchAge)
-	defer timer.Stop()
+	defer s.timer.Stop()
 	for {
-		for _, b := range s.due(time.Now(), timer) {
+		for _, b := range s.due(time.Now()) {
 			pushes.Go(func() {
-				if s.deliver(ctx, b.tenant, b.req) {
+				if s.deliver(ctx, b) {
 					s.finish(b)
 				}
 			})
@@ -200,189 +178,101 @@ func (s *Shipper) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-s.kick:
-		case <-timer.C:
+		case <-s.timer.C:
 		}
 	}
 }
 
-// due takes the batches that are to be sent now, and sets timer for the next one.
-func (s *Shipper) due(now time.Time, timer *time.Timer) []*batch {
+// due takes the batches that are to be sent now, and sets the timer for the next one.
+func (s *Shipper) due(now time.Time) []*batch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []*batch
-	next := time.Hour
-	for tenant, ln := range s.lanes {
-		if ln.open != nil {
-			age := now.Sub(ln.open.born)
-			// Somebody who waits for memory may be waiting for this very batch.
-			if age >= s.opts.BatchAge || ln.bytes >= s.opts.MaxBytes-s.bytes {
-				s.seal(ln)
-			} else {
-				next = min(next, s.opts.BatchAge-age)
-			}
+	var next time.Time
+	for key, ln := range s.lanes {
+		at, ok := s.ready(ln)
+		for ok && !at.After(now) {
+			out = append(out, s.start(ln, now))
+			at, ok = s.ready(ln)
 		}
-		for len(ln.queue) > 0 && ln.inFlight < s.opts.InFlight {
-			out = append(out, ln.queue[0])
-			ln.queue[0] = nil
-			ln.queue = ln.queue[1:]
-			ln.inFlight++
+		if ok && (next.IsZero() || at.Before(next)) {
+			next = at
 		}
-		if ln.bytes == 0 {
-			delete(s.lanes, tenant)
+		if ln.bytes == 0 && ln.forgettable(s.opts.InFlight, now) {
+			delete(s.lanes, key)
 		}
 	}
-	timer.Reset(next)
+	s.next = next
+	if next.IsZero() {
+		s.timer.Stop()
+	} else {
+		s.timer.Reset(next.Sub(now))
+	}
 	return out
 }
 
 // finish acknowledges b.
 func (s *Shipper) finish(b *batch) {
+	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b.done = true
+	var moved int64
 	for _, f := range b.files {
-		s.metrics.ackedBytes.Add(float64(f.settle()))
+		moved += f.settle(now)
 	}
-	for i := range b.req.Streams {
-		s.metrics.ackedLines[b.kinds[i]].Add(float64(len(b.req.Streams[i].Entries)))
-	}
-	ln := s.lanes[b.tenant]
+	ln := b.lane
 	ln.inFlight--
 	ln.bytes -= b.bytes
 	s.bytes -= b.bytes
-	b.req, b.files = nil, nil
-	close(s.freed)
-	s.freed = make(chan struct{})
-	s.wake()
-}
-
-// deliver brings req to the sink, or what the sink refuses to the dead-letter
-// file. It returns false if ctx ended before.
-func (s *Shipper) deliver(ctx context.Context, tenant string, req *push.PushRequest) bool {
-	for attempt := 0; ; attempt++ {
-		err := s.push(ctx, tenant, req)
-		if err == nil {
-			return true
-		}
-		if wire.Permanent(err) {
-			if entries(req) > 1 {
-				a, b := halves(req)
-				return s.deliver(ctx, tenant, a) && s.deliver(ctx, tenant, b)
-			}
-			if err = s.bury(tenant, req, err); err == nil {
-				return true
-			}
-		}
-		pause := s.pause(attempt, err)
-		if ctx.Err() == nil {
-			s.log.LogAttrs(ctx, slog.LevelWarn, "push failed, trying again",
-				slog.String("tenant", tenant), slog.Int("attempt", attempt+1),
-				slog.Duration("pause", pause), slog.Any("error", err))
-		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return false
-		case <-timer.C:
-		}
+	s.last.Store(now.UnixNano())
+	s.metrics.acknowledged(b, moved, now)
+	s.buffers.put(b.raw)
+	b.raw, b.files, b.spans = nil, nil, nil
+	s.grant()
+	if at, ok := s.ready(ln); ok {
+		s.arm(at)
+	}
+	if s.bytes == 0 && s.draining > 0 {
+		close(s.drained)
+		s.drained = make(chan struct{})
 	}
 }
 
-// push makes one attempt.
-func (s *Shipper) push(ctx context.Context, tenant string, req *push.PushRequest) error {
-	ctx, cancel := context.WithTimeout(ctx, s.opts.PushTimeout)
-	defer cancel()
-	err := s.sink.Push(ctx, tenant, req)
-	code := "2xx"
-	var status *wire.StatusError
-	switch {
-	case errors.As(err, &status):
-		code = strconv.Itoa(status.Code)
-	case err != nil:
-		code = "error"
-	}
-	s.metrics.pushes.WithLabelValues(code).Inc()
-	return err
-}
-
-// pause grows exponentially, with jitter, and is at least what the peer asked for.
-func (s *Shipper) pause(attempt int, err error) time.Duration {
-	d := s.opts.MaxBackoff
-	if attempt < 16 {
-		d = min(d, s.opts.MinBackoff<<attempt)
-	}
-	d = d/2 + rand.N(d/2+1)
-	if status, ok := errors.AsType[*wire.StatusError](err); ok && status.RetryAfter > d {
-		d = status.RetryAfter + rand.N(s.opts.MinBackoff)
-	}
-	return d
-}
-
-// bury gives up the one entry of req, which the sink refuses for ever.
-func (s *Shipper) bury(tenant string, req *push.PushRequest, cause error) error {
-	if entries(req) == 0 {
-		return nil
-	}
-	reason := ReasonRefused
-	if status, ok := errors.AsType[*wire.StatusError](cause); ok {
-		reason = "http_" + strconv.Itoa(status.Code)
-	}
-	for _, stream := range req.Streams {
-		for _, e := range stream.Entries {
-			letter := Letter{
-				Reason: reason, Error: cause.Error(), Tenant: tenant,
-				Labels: stream.Labels, Time: e.Timestamp, Line: e.Line,
-			}
-			for _, m := range e.StructuredMetadata {
-				switch m.Name {
-				case wire.MetaFileID:
-					letter.FileID = m.Value
-				case wire.MetaOffset:
-					letter.Offset = m.Value
-				}
-			}
-			if err := s.Bury(letter); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// Bury writes a dead letter and counts it. If it cannot be written, who has
-// the entry keeps it and comes again.
-func (s *Shipper) Bury(l Letter) error {
-	if err := s.dead.write(l); err != nil {
-		return err
-	}
-	s.metrics.dead.WithLabelValues(l.Reason).Inc()
-	if n := s.buried.Add(1); n&(n-1) == 0 { // there may be many: the 1st, 2nd, 4th, 8th, … are logged
-		s.log.Warn("entry given up, see the dead-letter file", slog.String("reason", l.Reason),
-			slog.String("error", l.Error), slog.String("labels", l.Labels), slog.Int64("given_up", n))
-	}
-	return nil
-}
-
-// Drain returns when nothing is unacknowledged, or with ctx's error.
+// Drain returns when nothing is unacknowledged, or with ctx's error. Lines
+// that a Writer has not handed over are not waited for.
 func (s *Shipper) Drain(ctx context.Context) error {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.draining++ // from now on nothing waits for company
+	defer func() { s.draining-- }()
 	for s.bytes > 0 {
-		for _, ln := range s.lanes {
-			if ln.open != nil {
-				s.seal(ln)
-			}
-		}
-		freed := s.freed
-		s.mu.Unlock()
+		drained := s.drained
 		s.wake()
+		s.mu.Unlock()
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
-		case <-freed:
+		case <-drained:
 		}
 		s.mu.Lock()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 	}
-	s.mu.Unlock()
 	return nil
+}
+
+// tenantOf is whose a ref's lines are.
+func tenantOf(ref faas.Ref) string {
+	if ref.Tenant == "" {
+		return faas.DefaultTenant
+	}
+	return ref.Tenant
+}
+
+func fromNano(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n)
 }
