@@ -2,240 +2,157 @@ package runtimelog
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"math/bits"
-	"unicode/utf16"
-	"unicode/utf8"
 )
 
-// Docker writes the keys in this order and without spaces.
-var (
-	jsonLog    = []byte(`{"log":"`)
-	jsonStream = []byte(`","stream":"`)
-	jsonTime   = []byte(`"time":"`)
-	newline    = []byte{'\n'}
+// What Docker writes around a record's text, in this order and without spaces.
+const (
+	jsonHead   = `{"log":"`
+	jsonStream = `","stream":"`
+	jsonName   = `","stream":"stdout"` // stderr is as long
+	jsonAttrs  = `,"attrs":`
+	jsonTime   = `,"time":"`
+	jsonEnd    = `"}`
+	// jsonTail is the least that follows a text, so that many bytes behind it can be read.
+	jsonTail = len(jsonName) + len(jsonTime) + len("2006-01-02T15:04:05Z") + len(jsonEnd)
 )
 
 // json decodes one record of Docker's json-file driver. A record whose text
 // does not end in a newline goes on in the next one.
-func (d *Decoder) json(data []byte) (Record, error) {
-	rec, ok := d.jsonFast(data)
-	var err error
-	if !ok {
-		rec, err = d.jsonSlow(data)
+func (d *Decoder) json(data []byte, rec *Record) error {
+	if d.jsonFast(data, rec) {
+		return nil
 	}
-	if err != nil {
-		return Record{}, err
+	*rec = Record{}
+	if err := d.jsonSlow(data, rec); err != nil {
+		return err
 	}
-	rec.Body, rec.Partial = endOfLine(rec.Body)
-	return rec, nil
+	endOfLine(rec)
+	return nil
 }
 
-func endOfLine(body []byte) ([]byte, bool) {
-	line, whole := bytes.CutSuffix(body, newline)
-	return line, !whole
+// endOfLine takes the newline off a text's end; without one the line goes on.
+func endOfLine(rec *Record) {
+	rec.Partial = true
+	if last := len(rec.Body) - 1; last >= 0 && rec.Body[last] == '\n' {
+		rec.Body, rec.Partial = rec.Body[:last], false
+	}
 }
 
-// jsonFast reads the shape that Docker writes; ok is false for any other.
-func (d *Decoder) jsonFast(data []byte) (rec Record, ok bool) {
-	rest, ok := bytes.CutPrefix(data, jsonLog)
-	if !ok {
-		return rec, false
+// jsonFast reads the shape that Docker writes; it reports false for any other.
+// It goes from the record's end, whose shape is fixed, to the text.
+func (d *Decoder) jsonFast(data []byte, rec *Record) bool {
+	if len(data) < len(jsonHead)+jsonTail || string(data[:len(jsonHead)]) != jsonHead ||
+		string(data[len(data)-len(jsonEnd):]) != jsonEnd {
+		return false
 	}
-	body, n, ok := d.jsonString(rest)
-	if !ok {
-		return rec, false
+	stampEnd := len(data) - len(jsonEnd)
+	stamp := stampEnd - nanoLen
+	if data[stamp-1] != '"' { // fewer digits, or a zone
+		stamp = bytes.LastIndexByte(data[:stampEnd], '"') + 1
 	}
-	rest, ok = bytes.CutPrefix(rest[n:], jsonStream)
-	if !ok {
-		return rec, false
+	end := stamp - len(jsonTime) // of stream and attrs
+	if end < len(jsonHead)+len(jsonName) || string(data[end:stamp]) != jsonTime {
+		return false
 	}
-	end := bytes.IndexByte(rest, '"')
-	if end < 0 {
-		return rec, false
+	text := end - len(jsonName) // the end of it
+	if string(data[text:text+len(jsonStream)]) != jsonStream {
+		if text = d.beforeAttrs(data, end); text < 0 {
+			return false
+		}
 	}
-	name := rest[:end]
-	rest, ok = bytes.CutPrefix(rest[end+1:], []byte{','})
-	if !ok {
-		return rec, false
+	var ok bool
+	name := data[text+len(jsonStream) : text+len(jsonName)-1]
+	if rec.Stream = streamOf(name); rec.Stream == "" || data[text+len(jsonName)-1] != '"' {
+		return false // the slow way says what is wrong
 	}
-	rest, ok = bytes.CutPrefix(rest, jsonTime) // not with attrs: those go the slow way
-	if !ok || len(rest) < 2 || string(rest[len(rest)-2:]) != `"}` {
-		return rec, false
+	if rec.Time, ok = d.clock.parse(data[stamp:stampEnd]); !ok {
+		return false
 	}
-	stamp := rest[:len(rest)-2]
-	var err error
-	if rec.Stream, err = stream(name); err != nil {
-		return rec, false // the slow way says what is wrong
+	// Nearly every record ends a line. Where nothing else is escaped, its text
+	// can then be taken where it stands.
+	whole := string(data[text-2:text]) == `\n` && data[text-3] != '\\'
+	if whole {
+		text -= 2
 	}
-	if rec.Time, err = d.clock.parse(stamp); err != nil {
-		return rec, false
+	rec.Body, rec.ascii, ok = d.text(data, len(jsonHead), text)
+	if !whole {
+		endOfLine(rec)
 	}
-	rec.Body = body
-	return rec, true
+	return ok
 }
 
-// jsonString decodes the JSON string whose opening quote is before b. n is the
-// length of its text in b. ok is false if it does not end, or for an escape or
-// a byte that JSON does not know.
-func (d *Decoder) jsonString(b []byte) (s []byte, n int, ok bool) {
-	i := special(b)
-	if i == len(b) {
-		return nil, 0, false
+// beforeAttrs finds the end of the text of a record with attributes, which end
+// at end; -1 if it is none. A text cannot hold what it looks for: a quote in
+// it is behind a backslash.
+func (d *Decoder) beforeAttrs(data []byte, end int) int {
+	i := bytes.Index(data[:end], []byte(jsonStream))
+	from := i + len(jsonName) // of the attributes with their key
+	if i < len(jsonHead) || from > end {
+		return -1
 	}
-	if b[i] == '"' {
-		return b[:i], i, true
-	}
-	d.scratch = append(d.scratch[:0], b[:i]...)
-	for b[i] == '\\' {
-		var size int
-		if d.scratch, size = unescape(d.scratch, b[i:]); size == 0 {
-			return nil, 0, false
+	attrs := data[from:end]
+	if !bytes.Equal(attrs, d.attrs) { // a container's are always the same
+		value, ok := bytes.CutPrefix(attrs, []byte(jsonAttrs))
+		if !ok || len(value) == 0 || value[0] != '{' || !json.Valid(value) {
+			return -1
 		}
-		i += size
-		plain := special(b[i:])
-		d.scratch = append(d.scratch, b[i:i+plain]...)
-		if i += plain; i == len(b) {
-			return nil, 0, false
-		}
-	}
-	return d.scratch, i, b[i] == '"'
-}
-
-// special gives the index of the first byte that ends plain text in a JSON
-// string: a quote, a backslash or a control character; len(b) if there is none.
-func special(b []byte) int {
-	const ones, tops = 0x0101010101010101, 0x8080808080808080
-	i := 0
-	for ; i+8 <= len(b); i += 8 {
-		w := binary.LittleEndian.Uint64(b[i:])
-		quote, slash := w^(ones*'"'), w^(ones*'\\')
-		// The classic test for a zero byte; the lowest bit that it sets is exact.
-		found := (quote-ones)&^quote | (slash-ones)&^slash | (w-ones*' ')&^w
-		if found &= tops; found != 0 {
-			return i + bits.TrailingZeros64(found)/8
-		}
-	}
-	for ; i < len(b); i++ {
-		if c := b[i]; c == '"' || c == '\\' || c < ' ' {
-			break
-		}
+		d.attrs = append(d.attrs[:0], attrs...)
 	}
 	return i
 }
 
-// unescape appends what the escape at the beginning of b means; size is its
-// length, 0 if it is none.
-func unescape(dst, b []byte) (out []byte, size int) {
-	if len(b) < 2 {
-		return dst, 0
-	}
-	switch b[1] {
-	case '"', '\\', '/':
-		return append(dst, b[1]), 2
-	case 'b':
-		return append(dst, '\b'), 2
-	case 'f':
-		return append(dst, '\f'), 2
-	case 'n':
-		return append(dst, '\n'), 2
-	case 'r':
-		return append(dst, '\r'), 2
-	case 't':
-		return append(dst, '\t'), 2
-	case 'u':
-		r, ok := hex4(b)
-		if !ok {
-			return dst, 0
-		}
-		if utf16.IsSurrogate(r) {
-			if low, ok := hex4(b[6:]); ok {
-				if r := utf16.DecodeRune(r, low); r != utf8.RuneError {
-					return utf8.AppendRune(dst, r), 12
-				}
-			}
-			r = utf8.RuneError
-		}
-		return utf8.AppendRune(dst, r), 6
-	}
-	return dst, 0
-}
-
-// hex4 reads \uXXXX.
-func hex4(b []byte) (rune, bool) {
-	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
-		return 0, false
-	}
-	var r rune
-	for _, c := range b[2:6] {
-		switch {
-		case c >= '0' && c <= '9':
-			c -= '0'
-		case c >= 'a' && c <= 'f':
-			c -= 'a' - 10
-		case c >= 'A' && c <= 'F':
-			c -= 'A' - 10
-		default:
-			return 0, false
-		}
-		r = r<<4 | rune(c)
-	}
-	return r, true
-}
-
 // jsonSlow reads every JSON object that has the keys, in any shape.
-func (d *Decoder) jsonSlow(data []byte) (Record, error) {
+func (d *Decoder) jsonSlow(data []byte, rec *Record) error {
 	var obj struct {
 		Log    *string `json:"log"`
 		Stream string  `json:"stream"`
 		Time   string  `json:"time"`
 	}
-	var rec Record
 	if err := json.Unmarshal(data, &obj); err != nil {
-		return rec, fmt.Errorf("%w: %w", ErrRecord, err)
+		return fmt.Errorf("%w: %w", ErrRecord, err)
 	}
-	var err error
-	if rec.Stream, err = stream([]byte(obj.Stream)); err != nil {
-		return rec, err
+	if rec.Stream = streamOf([]byte(obj.Stream)); rec.Stream == "" {
+		return badStream([]byte(obj.Stream))
 	}
-	if rec.Time, err = d.clock.parse([]byte(obj.Time)); err != nil {
-		return rec, err
+	var ok bool
+	if rec.Time, ok = d.clock.parse([]byte(obj.Time)); !ok {
+		return badTime([]byte(obj.Time))
 	}
 	if obj.Log != nil {
 		rec.Body = []byte(*obj.Log)
 	}
-	return rec, nil
+	return nil
 }
 
 // jsonCut decodes a record over the limit, whose middle is missing: what of
 // the text is in front of the gap, and the rest for stream, time and whether
 // the text ends in a newline. It counts cut in bytes of the file, escapes and all.
-func (d *Decoder) jsonCut(data []byte, cut int64, cutAt int) (Record, error) {
+func (d *Decoder) jsonCut(data []byte, cut int64, cutAt int, rec *Record) error {
 	if cutAt > len(data) {
-		return Record{}, fmt.Errorf("%w: cut", ErrRecord)
+		return fmt.Errorf("%w: cut", ErrRecord)
 	}
-	text, ok := bytes.CutPrefix(data[:cutAt], jsonLog)
+	text, ok := bytes.CutPrefix(data[:cutAt], []byte(jsonHead))
 	// An unescaped quote cannot be inside the text, so this is its end.
-	end := bytes.Index(data[cutAt:], jsonStream)
+	end := bytes.Index(data[cutAt:], []byte(jsonStream))
 	if !ok || end < 0 {
-		return Record{}, fmt.Errorf("%w: too long", ErrRecord)
+		return fmt.Errorf("%w: too long", ErrRecord)
 	}
 	behind := data[cutAt : cutAt+end]
-	tail := append(append([]byte(nil), jsonLog...), data[cutAt+end:]...)
-	rec, err := d.jsonSlow(tail)
-	if err != nil {
-		return rec, err
+	tail := data[cutAt+end:]
+	if err := d.jsonSlow(append([]byte(jsonHead), tail...), rec); err != nil {
+		return err
 	}
 	rec.Partial = !bytes.HasSuffix(behind, []byte(`\n`))
-	body, _, ok := d.jsonString(append(append([]byte(nil), wholeEscapes(text)...), '"'))
+	text = wholeEscapes(text)
+	rec.Body, rec.ascii, ok = d.text(append(append([]byte(nil), text...), tail...), 0, len(text))
 	if !ok {
-		return rec, fmt.Errorf("%w: bad string", ErrRecord)
+		return fmt.Errorf("%w: bad string", ErrRecord)
 	}
-	rec.Body, rec.CutAt = body, len(body)
+	rec.CutAt = len(rec.Body)
 	rec.Cut = cut + int64(len(behind))
-	return rec, nil
+	return nil
 }
 
 // wholeEscapes takes an escape that is not complete off the end of text.
