@@ -9,6 +9,7 @@ import (
 
 	"github.com/coldscope/coldscope/collector/checkpoint"
 	"github.com/coldscope/coldscope/collector/discover"
+	"github.com/coldscope/coldscope/collector/runtimelog"
 	"github.com/coldscope/coldscope/collector/ship"
 	"github.com/coldscope/coldscope/collector/tail"
 	"github.com/coldscope/coldscope/internal/faas"
@@ -45,6 +46,9 @@ func (g *generation) attach(buf *tail.Buffer, now time.Time) error {
 		return err
 	}
 	g.head = head
+	if g.found.Format == discover.CRI && g.file.First() == '{' {
+		g.decoder = runtimelog.NewDecoder(runtimelog.JSONFile) // Docker's log behind kubelet's link
+	}
 	id := head
 	if g.drawn() {
 		if id, err = g.find(now); err != nil || id == 0 {

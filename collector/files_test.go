@@ -319,3 +319,85 @@ func TestLedger(t *testing.T) {
 		t.Errorf("ledger %+v of %d bytes until %s", got, end, l.clock)
 	}
 }
+
+// Plain files have names of their own, whatever they begin with.
+func TestPlainFiles(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t)
+	dir := t.TempDir()
+	cfg.Files = []discover.Files{{Paths: []string{dir + "/*.log"}, Namespace: "files"}}
+	s := newStore()
+	banner := strings.Repeat("the same banner in all files\n", 50)
+	lines := map[string]int{} // by text; banners count
+	write := func(path, text string) {
+		t.Helper()
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := f.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(text) {
+			lines[strings.TrimSuffix(line, "\n")]++
+		}
+	}
+	verify := func(when string) {
+		t.Helper()
+		got := map[string]int{}
+		for _, e := range s.get() {
+			if !strings.Contains(e.Labels, "platform") {
+				got[e.Body]++
+			}
+		}
+		for text, n := range lines {
+			if got[text] != n {
+				t.Errorf("%s: %q is there %d times, want %d", when, text, got[text], n)
+			}
+		}
+		if len(got) != len(lines) || s.twice > 0 {
+			t.Errorf("%s: %d texts, want %d; %d lines came twice", when, len(got), len(lines), s.twice)
+		}
+	}
+	c, stop := start(t, cfg, Deps{Sink: s})
+	for i := range 50 {
+		write(fmt.Sprintf("%s/%d.log", dir, i), banner+fmt.Sprintf("own line of %d\n", i))
+	}
+	settle(t, c)
+	verify("50 files with one beginning")
+
+	// Rotated by rename; the next one begins alike.
+	if err := os.Rename(dir+"/0.log", dir+"/0.log.1"); err != nil {
+		t.Fatal(err)
+	}
+	write(dir+"/0.log", banner+"behind the rotation\n")
+	settle(t, c)
+	verify("renamed")
+	stop()
+
+	// While nobody looks: appended, compressed, copied and cut.
+	write(dir+"/1.log", "more\n")
+	write(dir+"/0.log.1", "more in the rotated one\n")
+	compress(t, dir+"/0.log.1")
+	text, err := os.ReadFile(dir + "/2.log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(dir+"/2.log.1", "")
+	if err := os.WriteFile(dir+"/2.log.1", text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(dir+"/2.log", 0); err != nil {
+		t.Fatal(err)
+	}
+	write(dir+"/2.log", banner+"behind the cut\n")
+	c, stop = start(t, cfg, Deps{Sink: s})
+	settle(t, c)
+	eventually(t, "the compressed one is read", func() bool { _, _, ok := s.lineWith("more in the rotated one"); return ok })
+	verify("after a restart")
+	stop()
+	c, _ = start(t, cfg, Deps{Sink: s})
+	settle(t, c)
+	verify("after another one")
+}

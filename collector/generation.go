@@ -116,6 +116,7 @@ func (g *generation) read(ctx context.Context, buf *tail.Buffer, now time.Time, 
 	}
 	was, pos := g.state, g.file.Pos()
 	g.state = state
+	g.decoder.SetTime(state.Modified)
 	changed := state.Size != was.Size || !state.Modified.Equal(was.Modified)
 	if changed {
 		g.idleSince, g.final = time.Time{}, false

@@ -84,6 +84,7 @@ type File struct {
 	limit   int // bytes of a record
 
 	id      uint64
+	first   byte  // of the first record
 	headLen int64 // of the first record with its end; 0: not known yet
 	pos     int64 // of the next record
 	scanned int64 // there is no newline in [pos, scanned)
@@ -143,6 +144,9 @@ func (t *File) Swap(f *os.File, kind Kind) error {
 
 // Close ends reading.
 func (t *File) Close() error { return t.f.Close() }
+
+// First is the first byte of the first record, once Identify has found it.
+func (t *File) First() byte { return t.first }
 
 // State is what Stat, or Measure, saw last.
 func (t *File) State() State { return t.state }
@@ -234,6 +238,9 @@ func (t *File) Identify(buf *Buffer) (uint64, bool, error) {
 	var found bool
 	err := t.next(buf, 0, 1, func(r Record) error {
 		first := r.Data
+		if len(first) > 0 {
+			t.first = first[0]
+		}
 		if t.framing == Lines {
 			first = append(first, '\n') // the newline's byte is in the buffer
 		}
