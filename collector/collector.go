@@ -91,6 +91,11 @@ func New(cfg Config, deps Deps) (*Collector, error) {
 	if err := c.open(deps); err != nil {
 		return nil, errors.Join(fmt.Errorf("new collector: %w", err), c.Close())
 	}
+	if deps.Registerer != nil {
+		if err := deps.Registerer.Register(newLaggards(c)); err != nil {
+			return nil, errors.Join(fmt.Errorf("new collector: %w", err), c.Close())
+		}
+	}
 	c.handler = c.newHandler(deps.Gatherer)
 	return c, nil
 }

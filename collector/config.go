@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/coldscope/coldscope/collector/discover"
+	"github.com/coldscope/coldscope/internal/wire"
 	"github.com/coldscope/coldscope/internal/workload"
 )
 
@@ -35,6 +37,9 @@ type Config struct {
 	Mapping workload.Options `yaml:"mapping"`
 	// Tenant owns what does not say whose it is. Default "default".
 	Tenant string `yaml:"tenant"`
+	// Targets are aggregators among which instances are spread: all of one
+	// instance goes to one. Without any the command's --target is the only one.
+	Targets []wire.Options `yaml:"targets"`
 	// ScanInterval is the time between two looks at the directories. Default
 	// 2 s where the kernel tells of new files, else 250 ms; it grows where a look
 	// takes long.
@@ -145,7 +150,15 @@ func (c Config) Validate() error {
 		}
 	}
 	if err := c.Mapping.Validate(); err != nil {
-		errs = append(errs, err)
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			key, what, _ := strings.Cut(line, ": ")
+			bad(key, "%s", what)
+		}
+	}
+	for i, t := range c.Targets {
+		if err := t.Validate(); err != nil {
+			bad(fmt.Sprintf("targets[%d]", i), "%s", err)
+		}
 	}
 	for key, d := range map[string]time.Duration{
 		"poll_interval": c.PollInterval, "partial_timeout": c.PartialTimeout, "late_after": c.LateAfter,

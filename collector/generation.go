@@ -56,12 +56,13 @@ type generation struct {
 
 // view is what others see of a generation.
 type view struct {
-	window *ship.File
-	id     uint64
-	head   uint64
-	state  tail.State
-	read   int64 // how far it was read
-	handed int64 // how far it is done with once all lines that were handed over are acknowledged
+	window  *ship.File
+	id      uint64
+	head    uint64
+	state   tail.State
+	read    int64     // how far it was read
+	lagging time.Time // since when there was something to acknowledge, as far as the chain has seen
+	handed  int64     // how far it is done with once all lines that were handed over are acknowledged
 }
 
 func (c *Collector) newGeneration(ch *chain, g *discover.Generation) *generation {
@@ -311,10 +312,16 @@ var always = time.Unix(1<<40, 0)
 // publish shows others where the generation is.
 func (g *generation) publish() {
 	g.c.metrics.add(&g.ledger, g.file.Pos(), g.ch.hint)
-	g.view.Store(&view{
+	v := &view{
 		window: g.window, id: g.id, head: g.head, state: g.state,
 		read: g.file.Pos(), handed: g.joiner.Safe(g.file.Pos()),
-	})
+	}
+	if g.window != nil && g.window.Committed() < g.state.Size {
+		if v.lagging = g.view.Load().lagging; v.lagging.IsZero() {
+			v.lagging = g.looked
+		}
+	}
+	g.view.Store(v)
 }
 
 // consumed reports whether the file has ended and everything in it is

@@ -24,19 +24,21 @@ type FileStatus struct {
 	Path   string `json:"path"` // under which it was found
 	FileID string `json:"file_id,omitempty"`
 	faas.Ref
-	Size         int64 `json:"size"`
-	Read         int64 `json:"read"`
-	Acknowledged int64 `json:"acknowledged"`
-	Lag          int64 `json:"lag"` // bytes that are not acknowledged
-	Deleted      bool  `json:"deleted,omitempty"`
+	Size         int64   `json:"size"`
+	Read         int64   `json:"read"`
+	Acknowledged int64   `json:"acknowledged"`
+	Lag          int64   `json:"lag"`         // bytes that are not acknowledged
+	LagSeconds   float64 `json:"lag_seconds"` // since when it has had a lag without an acknowledgement
+	Deleted      bool    `json:"deleted,omitempty"`
 }
 
 // Status is what a collector is doing.
 type Status struct {
-	Host           string       `json:"host"`
-	Unacknowledged int64        `json:"unacknowledged_bytes"` // in memory
-	JournalBytes   int64        `json:"journal_bytes"`        // on disk
-	Files          []FileStatus `json:"files"`
+	Host             string       `json:"host"`
+	Unacknowledged   int64        `json:"unacknowledged_bytes"` // in memory
+	JournalBytes     int64        `json:"journal_bytes"`        // on disk
+	LastAcknowledged *time.Time   `json:"last_acknowledged,omitempty"`
+	Files            []FileStatus `json:"files"`
 }
 
 // Status tells how far every file is, the greatest lag first.
@@ -45,6 +47,10 @@ func (c *Collector) Status() Status {
 		Host: c.cfg.Host, Unacknowledged: c.ship.Unacknowledged(),
 		JournalBytes: c.journal.Size(), Files: []FileStatus{},
 	}
+	if last := c.ship.LastAcknowledged(); !last.IsZero() {
+		s.LastAcknowledged = &last
+	}
+	now := time.Now()
 	for _, ch := range c.allChains() {
 		for _, g := range ch.generations() {
 			v := g.view.Load()
@@ -55,6 +61,7 @@ func (c *Collector) Status() Status {
 				f.FileID, f.Acknowledged = wire.FormatFileID(v.id), v.window.Committed()
 			}
 			f.Lag = max(0, f.Size-f.Acknowledged)
+			f.LagSeconds = g.behind(v, now).Seconds()
 			s.Files = append(s.Files, f)
 		}
 	}

@@ -202,3 +202,19 @@ func (g *generation) giveUp(ctx context.Context, now time.Time, reason faas.GapR
 	g.final, g.idleSince = true, now
 	return g.flushed(ctx)
 }
+
+// behind is for how long the file has had something that is not acknowledged:
+// since it was written to, or since the last acknowledgement that moved its offset.
+func (g *generation) behind(v *view, now time.Time) time.Duration {
+	if v.window == nil || v.window.Committed() >= v.state.Size {
+		return 0
+	}
+	since := v.lagging
+	if last := v.window.Acknowledged(); last.After(since) {
+		since = last
+	}
+	if since.IsZero() {
+		return 0
+	}
+	return max(0, now.Sub(since))
+}

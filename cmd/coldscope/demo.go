@@ -169,7 +169,7 @@ func (f *demoFlags) start(ctx context.Context, p *process.Process, progress *dem
 	if socket == "" {
 		a := startAggregator(ctx, p, conn)
 		f.Collector.CRI = []string{filepath.Join(hostDir, "pods")}
-		c, err := collectorcmd.Start(ctx, p, &f.Config, a)
+		c, err := collectorcmd.Start(ctx, p, f.Config, func() (process.Config, error) { return f.Config, nil }, collectorcmd.Into(a))
 		if err != nil {
 			return nil, nil, err
 		}

@@ -27,8 +27,11 @@ func setup(cmd *cobra.Command, c *process.Config, f *process.Flags) process.Setu
 	}
 }
 
+// loader reads the configuration again.
+type loader = func() (process.Config, error)
+
 // service makes the command of a service over a store; build starts it.
-func service(cmd *cobra.Command, build func(context.Context, *process.Process, *process.Config, driver.Conn) error) *cobra.Command {
+func service(cmd *cobra.Command, build func(context.Context, *process.Process, *process.Config, driver.Conn, loader) error) *cobra.Command {
 	var f process.Flags
 	addStoreFlags(cmd.Flags(), &f)
 	cmd.Args = cobra.NoArgs
@@ -42,7 +45,8 @@ func service(cmd *cobra.Command, build func(context.Context, *process.Process, *
 			if err != nil {
 				return err
 			}
-			if err := build(ctx, p, &c, conn); err != nil {
+			load := func() (process.Config, error) { return f.Load(cmd.Flags()) }
+			if err := build(ctx, p, &c, conn, load); err != nil {
 				return err
 			}
 			if err := p.Serve(ctx, c.Listen); err != nil {
@@ -59,7 +63,7 @@ func aggregatorCommand() *cobra.Command {
 	return service(&cobra.Command{
 		Use:   "aggregator",
 		Short: "Run the aggregator alone: takes lines and events in, merges them, writes them",
-	}, func(ctx context.Context, p *process.Process, _ *process.Config, conn driver.Conn) error {
+	}, func(ctx context.Context, p *process.Process, _ *process.Config, conn driver.Conn, _ loader) error {
 		startAggregator(ctx, p, conn)
 		return nil
 	})
@@ -67,7 +71,7 @@ func aggregatorCommand() *cobra.Command {
 
 func queryCommand() *cobra.Command {
 	return service(&cobra.Command{Use: "query", Short: "Run the query service alone: the API and the console"},
-		func(_ context.Context, p *process.Process, _ *process.Config, conn driver.Conn) error {
+		func(_ context.Context, p *process.Process, _ *process.Config, conn driver.Conn, _ loader) error {
 			return startQuery(p, conn)
 		})
 }
@@ -76,16 +80,16 @@ func serveCommand() *cobra.Command {
 	return service(&cobra.Command{
 		Use:   "serve",
 		Short: "Run everything in one process: engine, aggregator, query service, console and this host's collector",
-	}, func(ctx context.Context, p *process.Process, c *process.Config, conn driver.Conn) error {
+	}, func(ctx context.Context, p *process.Process, c *process.Config, conn driver.Conn, load loader) error {
 		if err := startQuery(p, conn); err != nil {
 			return err
 		}
 		a := startAggregator(ctx, p, conn)
-		made, err := collectorcmd.Start(ctx, p, c, a)
+		running, err := collectorcmd.Start(ctx, p, *c, load, collectorcmd.Into(a))
 		if err != nil {
 			return err
 		}
-		p.Mux.Handle("/api/v1/collector/", made.Handler())
+		p.Mux.Handle("/api/v1/collector/", running.Handler())
 		return nil
 	})
 }

@@ -228,4 +228,3 @@ func FuzzJournal(f *testing.F) {
 		}
 	})
 }
-

@@ -1,6 +1,7 @@
 package conf_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,5 +44,23 @@ func TestLoad(t *testing.T) {
 	}
 	if err := conf.Load("/nowhere.yaml", new(config)); err == nil {
 		t.Error("a missing file is no error")
+	}
+}
+
+func TestLocate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "coldscope.yaml")
+	if err := os.WriteFile(path, []byte("listen: a\ncollector:\n  files:\n  - paths: [relative]\n  tenant: x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := conf.Locate(path, errors.Join(
+		errors.New("collector.files[0]: not absolute"), errors.New("collector.tenant: no"), errors.New("collector.host: this host has no name"),
+		errors.Join(errors.New("nothing about a key"))))
+	want := path + ":4:10: collector.files[0]: not absolute\n" + path + ":5:11: collector.tenant: no\n" +
+		path + ":3:8: collector.host: this host has no name\nnothing about a key"
+	if err.Error() != want {
+		t.Errorf("got\n%s\nwant\n%s", err, want)
+	}
+	if err := conf.Locate(path, nil); err != nil {
+		t.Error(err)
 	}
 }

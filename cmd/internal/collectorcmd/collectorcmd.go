@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/coldscope/coldscope/cmd/internal/process"
-	"github.com/coldscope/coldscope/collector"
 	"github.com/coldscope/coldscope/collector/ship"
 	"github.com/coldscope/coldscope/internal/wire"
 )
@@ -19,33 +18,55 @@ import (
 func New(use, version string) *cobra.Command {
 	var f process.Flags
 	var cri, docker []string
+	var profile bool
 	cmd := &cobra.Command{
 		Use:   use,
 		Short: "Run the collector of one host: tails containers' logs, takes events, ships both",
 		Long: `Tails the logs of this host's containers and takes platform events on its Unix
 socket, and ships both to the aggregator. What is not acknowledged is kept and
-sent again: the containers' own files are the buffer.`,
-		Example: "  " + use + " --target http://aggregator.example:9480",
+sent again: the containers' own files are the buffer.
+
+SIGHUP reads the configuration again. One that is wrong changes nothing.`,
+		Example: "  " + use + " --target http://aggregator.example:9480\n  " + use + " status",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := f.Load(cmd.Flags())
+			load := func() (process.Config, error) {
+				c, err := f.Load(cmd.Flags())
+				if err != nil {
+					return c, err
+				}
+				if c.Target == "" && len(c.Collector.Targets) == 0 {
+					return c, errors.New("where to? name the aggregator with --target http://HOST:PORT")
+				}
+				if len(cri) > 0 {
+					c.Collector.CRI = cri
+				}
+				if len(docker) > 0 {
+					c.Collector.Docker = docker
+				}
+				return c, nil
+			}
+			c, err := load()
 			if err != nil {
 				return err
-			}
-			if c.Target == "" {
-				return errors.New("where to? name the aggregator with --target http://HOST:PORT")
-			}
-			if len(cri) > 0 {
-				c.Collector.CRI = cri
-			}
-			if len(docker) > 0 {
-				c.Collector.Docker = docker
 			}
 			return process.Main(cmd.Context(), process.Setup{
 				Service: "collector", Version: version, DataDir: c.DataDir, Verbose: f.Verbose,
 				Stdout: cmd.OutOrStdout(), Stderr: cmd.ErrOrStderr(),
 			}, func(ctx context.Context, p *process.Process) error {
-				return run(ctx, p, &c)
+				running, err := Start(ctx, p, c, load, clients)
+				if err != nil {
+					return err
+				}
+				p.Mux.Handle("/", running.Handler())
+				if profile {
+					p.Profile()
+				}
+				if err := p.Serve(ctx, c.Listen); err != nil {
+					return err
+				}
+				p.Ready()
+				return nil
 			})
 		},
 	}
@@ -54,37 +75,47 @@ sent again: the containers' own files are the buffer.`,
 	cmd.Flags().String("socket", "", "`PATH` of the Unix socket that takes events (default DATA-DIR/collector/events.sock)")
 	cmd.Flags().StringArrayVar(&cri, "cri-root", nil, "`DIR` of CRI logs in kubelet's layout; may be given more than once (default /var/log/pods)")
 	cmd.Flags().StringArrayVar(&docker, "docker-root", nil, "`DIR` of Docker's containers; may be given more than once (default /var/lib/docker/containers)")
+	cmd.Flags().BoolVar(&profile, "pprof", false, "serve Go's profiles at /debug/pprof/ of the HTTP port")
+	cmd.AddCommand(statusCommand())
 	return cmd
 }
 
-func run(ctx context.Context, p *process.Process, c *process.Config) error {
-	sink, err := wire.NewClient(c.Target)
-	if err != nil {
-		return err
+// clients makes the clients of the configuration's targets.
+func clients(c *process.Config) ([]ship.Target, func(), error) {
+	options := c.Collector.Targets
+	if len(options) == 0 {
+		options = []wire.Options{{Target: c.Target}}
 	}
-	p.OnStop("connections", func(context.Context) error { sink.Close(); return nil })
-	made, err := Start(ctx, p, c, sink)
-	if err != nil {
-		return err
+	var made []*wire.Client
+	done := func() {
+		for _, client := range made {
+			client.Close()
+		}
 	}
-	p.Mux.Handle("/", made.Handler())
-	if err := p.Serve(ctx, c.Listen); err != nil {
-		return err
+	var targets []ship.Target
+	for _, o := range options {
+		client, err := wire.NewClientWith(o)
+		if err != nil {
+			done()
+			return nil, nil, err
+		}
+		made = append(made, client)
+		targets = append(targets, ship.Target{Name: o.Target, Sink: client})
 	}
-	p.Ready()
-	return nil
+	return targets, done, nil
 }
 
-// Start starts a collector with the configuration's section, in DATA-DIR/collector
-// unless that says otherwise.
-func Start(ctx context.Context, p *process.Process, c *process.Config, sink ship.Sink) (*collector.Collector, error) {
+// Into gives the one sink of this process as the only target.
+func Into(sink ship.Sink) Targets {
+	return func(*process.Config) ([]ship.Target, func(), error) {
+		return []ship.Target{{Name: "local", Sink: sink}}, func() {}, nil
+	}
+}
+
+// dataDir puts the collector's directory into DATA-DIR unless the
+// configuration says otherwise.
+func dataDir(c *process.Config) {
 	if c.Collector.DataDir == "" {
 		c.Collector.DataDir = filepath.Join(c.DataDir, "collector")
 	}
-	made, err := collector.New(c.Collector, collector.Deps{Sink: sink, Logger: p.Logger, Registerer: p.Registry})
-	if err != nil {
-		return nil, err
-	}
-	p.Run(ctx, "collector", made.Run)
-	return made, nil
 }

@@ -32,5 +32,8 @@ func (f *Flags) Load(set *pflag.FlagSet) (Config, error) {
 			*value = flag.Value.String()
 		}
 	}
+	if err := conf.Locate(f.Config, c.Collector.Validate()); err != nil {
+		return Config{}, err
+	}
 	return c, nil
 }

@@ -10,13 +10,16 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
 
 	"github.com/coldscope/coldscope/internal/lifecycle"
@@ -119,6 +122,55 @@ func run(ctx context.Context, s Setup, work func(context.Context, *Process) erro
 	restore() // from here on a signal kills
 	p.ready.Store(false)
 	return errors.Join(err, p.Stop(ctx))
+}
+
+// Profile serves Go's profiles at /debug/pprof/.
+func (p *Process) Profile() {
+	p.Mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	p.Mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	p.Mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	p.Mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	p.Mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+}
+
+// Metrics are those of a component that may end before the process does.
+type Metrics struct {
+	prometheus.Registerer
+	mu   sync.Mutex
+	mine []prometheus.Collector
+}
+
+// Metrics makes a place to register a component's metrics.
+func (p *Process) Metrics() *Metrics { return &Metrics{Registerer: p.Registry} }
+
+// Register is prometheus.Registerer's.
+func (m *Metrics) Register(c prometheus.Collector) error {
+	if err := m.Registerer.Register(c); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mine = append(m.mine, c)
+	return nil
+}
+
+// MustRegister is prometheus.Registerer's.
+func (m *Metrics) MustRegister(cs ...prometheus.Collector) {
+	for _, c := range cs {
+		if err := m.Register(c); err != nil {
+			panic(err) // two metrics of one name: a broken invariant
+		}
+	}
+}
+
+// Release takes all of the component's metrics back.
+func (m *Metrics) Release() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range m.mine {
+		m.Registerer.Unregister(c)
+	}
+	m.mine = nil
 }
 
 // Serve opens the HTTP port with all that Mux has.
