@@ -27,8 +27,9 @@ type blobWatch struct {
 
 	mu sync.Mutex
 	// guarded by mu:
-	dir   string // <data root>/tmp
-	since time.Time
+	dir   string    // <data root>/tmp
+	dirID int       // the kernel's: another one if dir is another directory
+	since time.Time // since when dir is watched
 	held  map[string]heldBlob
 	ended []blob
 }
@@ -50,12 +51,13 @@ func (w *blobWatch) watch(root string) error {
 	if _, err := os.ReadDir(filepath.Join(root, "image")); err != nil {
 		return err
 	}
-	if err := w.notify.add(dir); err != nil {
+	id, err := w.notify.add(dir)
+	if err != nil {
 		return err
 	}
 	w.mu.Lock()
-	if w.dir != dir {
-		w.dir, w.since = dir, time.Now()
+	if w.dir != dir || w.dirID != id {
+		w.dir, w.dirID, w.since = dir, id, time.Now()
 	}
 	w.mu.Unlock()
 	return w.scan()

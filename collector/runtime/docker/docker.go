@@ -36,7 +36,7 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"math/rand/v2"
-	"sync"
+	"strings"
 	"time"
 
 	"github.com/moby/moby/api/types/system"
@@ -58,6 +58,7 @@ const (
 	maxBackoff     = 30 * time.Second
 	shards         = 8    // of containers, and so calls of the API at a time
 	queueLength    = 8192 // events; what does not fit is asked for again
+	shardLength    = 16   // events of a shard: they hold up the queue's, which is long
 )
 
 // Options say what to watch and whom to tell. Whose and Emit are required. The
@@ -95,6 +96,7 @@ type Options struct {
 // Watcher watches one daemon.
 type Watcher struct {
 	opts   Options
+	queue  int // queueLength
 	api    *client.Client
 	pos    *position
 	blobs  *blobWatch
@@ -111,12 +113,20 @@ type Watcher struct {
 }
 
 // New makes a Watcher. It does not look for the daemon yet.
-func New(opts Options) (*Watcher, error) {
+func New(opts Options) (*Watcher, error) { return newWatcher(opts, queueLength, shardLength) }
+
+func newWatcher(opts Options, queue, shardQueue int) (*Watcher, error) {
 	if opts.Whose == nil || opts.Emit == nil {
 		return nil, errors.New("watch docker: Whose and Emit are required")
 	}
 	if opts.Socket == "" {
 		opts.Socket = DefaultSocket
+	}
+	if !strings.HasPrefix(opts.Socket, "unix://") {
+		return nil, fmt.Errorf("watch docker at %s: not a unix:// address, and only this host's processes and files can be seen", opts.Socket)
+	}
+	if opts.Since.After(time.Now()) {
+		opts.Since = time.Time{} // the clock was set back
 	}
 	if opts.ContainerdRoot == "" {
 		opts.ContainerdRoot = "/var/lib/containerd"
@@ -138,12 +148,12 @@ func New(opts Options) (*Watcher, error) {
 		return nil, fmt.Errorf("watch docker at %s: %w", opts.Socket, err)
 	}
 	w := &Watcher{
-		opts: opts, api: api, pos: newPosition(opts.Since), recent: newRecentCreates(), seed: maphash.MakeSeed(),
+		opts: opts, queue: queue, api: api, pos: newPosition(opts.Since), recent: newRecentCreates(), seed: maphash.MakeSeed(),
 		blobs: newBlobWatch(opts.Logger),
 	}
 	w.images = newImages(api, w.blobs)
 	for n := range w.shards {
-		w.shards[n] = newShard(w)
+		w.shards[n] = newShard(w, shardQueue)
 	}
 	return w, nil
 }
@@ -193,8 +203,8 @@ func (w *Watcher) keepConnected(ctx context.Context) {
 }
 
 func (w *Watcher) tellLost(err error) {
-	if !w.connected {
-		w.opts.Logger.Debug("docker: no daemon", "socket", w.opts.Socket, "error", err)
+	if !w.connected || errors.Is(err, errBehind) {
+		w.opts.Logger.Debug("docker: not connected", "socket", w.opts.Socket, "error", err)
 		return
 	}
 	w.connected = false
@@ -248,52 +258,6 @@ func (w *Watcher) watchFiles(info *system.Info) {
 func containerdStore(info *system.Info) bool {
 	for _, kv := range info.DriverStatus {
 		if kv[0] == "driver-type" && kv[1] == "io.containerd.snapshotter.v1" {
-			return true
-		}
-	}
-	return false
-}
-
-// recentCreates remembers which containers were created from which image in the
-// last minutes, wanted or not.
-type recentCreates struct {
-	mu   sync.Mutex
-	list []recentCreate // guarded by mu; in the order of their creation
-}
-
-type recentCreate struct {
-	id, image string
-	at        time.Time
-}
-
-// maxPullAge is how long before a container's creation its image's pull may
-// have ended so that it counts as made for this container.
-const maxPullAge = 60 * time.Second
-
-const maxRecent = 4096
-
-func newRecentCreates() *recentCreates { return &recentCreates{} }
-
-func (r *recentCreates) add(id, image string, at time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	old := 0
-	for old < len(r.list) && (at.Sub(r.list[old].at) > 2*maxPullAge || len(r.list)-old >= maxRecent) {
-		old++
-	}
-	r.list = append(r.list[old:], recentCreate{id, image, at})
-}
-
-// before tells whether another container than id was created from image before
-// it, but after since.
-func (r *recentCreates) before(id, image string, since time.Time) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, c := range r.list {
-		if c.id == id {
-			return false
-		}
-		if c.image == image && c.at.After(since) {
 			return true
 		}
 	}

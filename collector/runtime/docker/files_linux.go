@@ -57,22 +57,23 @@ func (w *blobWatch) open() error {
 
 var errNoNotifier = errors.New("files cannot be watched")
 
-func (n *notifier) add(dir string) error {
+// add watches a directory and gives the kernel's number for it.
+func (n *notifier) add(dir string) (id int, err error) {
 	if n == nil {
-		return errNoNotifier
+		return 0, errNoNotifier
 	}
 	raw, err := n.file.SyscallConn()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var addErr error
 	err = raw.Control(func(fd uintptr) {
-		_, addErr = unix.InotifyAddWatch(int(fd), dir, unix.IN_CREATE|unix.IN_DELETE|unix.IN_ONLYDIR)
+		id, addErr = unix.InotifyAddWatch(int(fd), dir, unix.IN_CREATE|unix.IN_DELETE|unix.IN_ONLYDIR)
 	})
 	if err := errors.Join(err, addErr); err != nil {
-		return fmt.Errorf("watch %s: %w", dir, err)
+		return 0, fmt.Errorf("watch %s: %w", dir, err)
 	}
-	return nil
+	return id, nil
 }
 
 // run takes notice of files until ctx ends.

@@ -12,7 +12,7 @@ var errNoNotifier = errors.New("files can be watched on Linux only")
 
 type notifier struct{}
 
-func (*notifier) add(string) error { return errNoNotifier }
+func (*notifier) add(string) (int, error) { return 0, errNoNotifier }
 
 func (w *blobWatch) open() error { return errNoNotifier }
 

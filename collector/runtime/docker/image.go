@@ -160,5 +160,8 @@ func pickDigest(repoDigests []string, ref string) string {
 // digestOf is the digest of a reference that has one.
 func digestOf(ref string) string {
 	_, digest, _ := strings.Cut(ref, "@")
+	if _, ok := hashOf(digest); !ok {
+		return ""
+	}
 	return digest
 }

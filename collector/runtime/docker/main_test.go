@@ -266,6 +266,11 @@ type record struct {
 // containers that have a function.
 func watch(t *testing.T, set func(*Options)) *record {
 	t.Helper()
+	return watchWithQueues(t, queueLength, shardLength, set)
+}
+
+func watchWithQueues(t *testing.T, queue, shardQueue int, set func(*Options)) *record {
+	t.Helper()
 	r := &record{
 		t: t, running: map[string][]workload.Process{}, exited: map[string]int{},
 		known: map[string][]*workload.Container{}, order: map[string][]string{},
@@ -312,7 +317,7 @@ func watch(t *testing.T, set func(*Options)) *record {
 	if set != nil {
 		set(&opts)
 	}
-	w, err := New(opts)
+	w, err := newWatcher(opts, queue, shardQueue)
 	if err != nil {
 		t.Fatal(err)
 	}

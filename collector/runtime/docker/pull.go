@@ -45,7 +45,7 @@ const (
 	grain = 12 * time.Millisecond
 	// maxStall is how long dockerd takes at most from one step of a pull to
 	// the next when nothing else holds it up.
-	maxStall = 2 * time.Second
+	maxStall = 5 * time.Second
 	// maxFinish is how long it takes at most from the last layer until the image
 	// is stored. If it was longer, the layers were here for another image.
 	maxFinish = 10 * time.Second

@@ -79,8 +79,8 @@ func fieldsOf(text string) (all [][]string) {
 func readImage(t *testing.T, text string) (img imageFiles) {
 	t.Helper()
 	for _, f := range fieldsOf(text) {
-		switch {
-		case f[0] == "stored":
+		switch f[0] {
+		case "stored":
 			img.stored = at(t, f[1])
 			if len(f) > 2 {
 				img.manifest = interval{at(t, f[3]), at(t, f[4])}

@@ -98,7 +98,7 @@ func (w *Watcher) subscribe(ctx context.Context) (<-chan events.Message, *ending
 	if since := w.since(); !since.IsZero() {
 		opts.Since = fmt.Sprintf("%d.%09d", since.Unix(), since.Nanosecond())
 	}
-	queue := make(chan events.Message, queueLength) // see queueLength
+	queue := make(chan events.Message, w.queue) // see queueLength
 	end := &ending{answered: make(chan struct{}), closed: make(chan struct{})}
 	go func() {
 		defer close(end.closed)

@@ -54,10 +54,8 @@ type run struct {
 	killed    bool // the daemon was asked to end it
 }
 
-func newShard(w *Watcher) *shard {
-	// What waits here holds the dispatcher up, as it is meant to: the queue
-	// behind it is long.
-	return &shard{w: w, in: make(chan message, 16), containers: map[string]*tracked{}}
+func newShard(w *Watcher, queue int) *shard {
+	return &shard{w: w, in: make(chan message, queue) /* see shardLength */, containers: map[string]*tracked{}}
 }
 
 func (s *shard) send(ctx context.Context, m message) error {
@@ -162,13 +160,24 @@ func (s *shard) event(ctx context.Context, e *events.Message, generation uint64)
 		t.run.killed = t.running && ends(e.Actor.Attributes["signal"])
 	case events.ActionDie:
 		if t.running || t.run.endedAt.IsZero() {
-			code, err := strconv.Atoi(e.Actor.Attributes["exitCode"])
-			return s.ended(ctx, t, at, exit{code: code, known: err == nil})
+			return s.ended(ctx, t, at, s.exitOf(ctx, t, e))
 		}
 	case events.ActionDestroy:
 		return s.destroyed(ctx, t, at)
+	default: // was not asked for
 	}
 	return nil
+}
+
+// exitOf is the exit that a die event tells. A label of the container's hides
+// the daemon's own attribute of that name.
+func (s *shard) exitOf(ctx context.Context, t *tracked, e *events.Message) exit {
+	if _, hidden := t.Labels["exitCode"]; hidden {
+		in, err := s.inspect(ctx, t)
+		return exit{code: in.exitCode, known: err == nil && !in.gone && !in.running}
+	}
+	code, err := strconv.Atoi(e.Actor.Attributes["exitCode"])
+	return exit{code: code, known: err == nil}
 }
 
 // ends tells whether a signal is one that platforms end processes with.

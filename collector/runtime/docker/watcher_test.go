@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,6 +41,7 @@ func TestLife(t *testing.T) {
 		want faas.Stopped
 	}{
 		{"ends well", runOptions{args: []string{"exit", "0"}}, false, faas.Stopped{Reason: "exited", ExitCode: code(0)}},
+		{"hides its exit code", runOptions{args: []string{"exit", "8"}, labels: map[string]string{labelFunction: "f", "exitCode": "0"}}, false, faas.Stopped{Reason: "error", ExitCode: code(8)}},
 		{"crashes", runOptions{args: []string{"exit", "3"}}, false, faas.Stopped{Reason: "error", ExitCode: code(3)}},
 		{"runs out of memory", runOptions{args: []string{"eat"}, memory: 32 << 20}, false, faas.Stopped{Reason: "oom", ExitCode: code(137), OOM: true}},
 		{"is stopped", runOptions{args: []string{"wait"}}, true, faas.Stopped{Reason: "shutdown", ExitCode: code(0)}},
@@ -195,11 +198,6 @@ func TestShortLived(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d were asked for before they were gone", phases, n)
-	eventually(t, "the containers to be forgotten", func() bool {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return true
-	})
 	if p := r.Position(); p.IsZero() {
 		t.Error("no position")
 	}
@@ -316,6 +314,8 @@ type proxy struct {
 	mu    sync.Mutex
 	down  bool
 	conns map[net.Conn]struct{}
+
+	requests []string
 }
 
 func newProxy(t *testing.T) *proxy {
@@ -344,7 +344,7 @@ func newProxy(t *testing.T) *proxy {
 				}
 				continue
 			}
-			all.Go(func() { io.Copy(up, c); p.drop(c, up) })
+			all.Go(func() { io.Copy(io.MultiWriter(up, p), c); p.drop(c, up) })
 			all.Go(func() { io.Copy(c, up); p.drop(c, up) })
 		}
 	})
@@ -370,6 +370,15 @@ func (p *proxy) drop(conns ...net.Conn) {
 		c.Close()
 		delete(p.conns, c)
 	}
+}
+
+// Write counts the requests that go through: each of the client's is one write.
+func (p *proxy) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	line, _, _ := strings.Cut(string(b), "\r\n")
+	p.requests = append(p.requests, line)
+	return len(b), nil
 }
 
 // cut ends all connections and refuses new ones, or lets them through again.
@@ -402,3 +411,94 @@ func TestNoDaemon(t *testing.T) {
 }
 
 func nobody(*workload.Container) (faas.Ref, bool) { return faas.Ref{}, false }
+
+// TestCalls counts what starts cost the daemon.
+func TestCalls(t *testing.T) {
+	d := newDaemon(t)
+	ref := d.push("calls", d.app)
+	d.pull(ref)
+	p := newProxy(t)
+	r := watch(t, func(o *Options) { o.Socket = "unix://" + p.path }).ready()
+	const n = 12
+	var all []string
+	var runs sync.WaitGroup
+	for range n {
+		all = append(all, d.create(runOptions{ref: ref, args: []string{"wait"}}))
+	}
+	for _, id := range all {
+		runs.Go(func() {
+			d.start(id)
+			r.await(id, "start")
+			d.stop(id)
+			r.await(id, "stopped")
+		})
+	}
+	runs.Wait()
+	containers, images := map[string]int{}, 0
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, line := range p.requests {
+		if _, rest, ok := strings.Cut(line, "/containers/"); ok && !strings.HasPrefix(rest, "json") {
+			id, _, _ := strings.Cut(rest, "/")
+			containers[id]++
+		}
+		if strings.Contains(line, "/images/") {
+			images++
+		}
+	}
+	for _, id := range all {
+		if containers[id] != 1 {
+			t.Errorf("container %s was inspected %d times", id, containers[id])
+		}
+	}
+	if images > shards {
+		t.Errorf("the image was asked for %d times", images)
+	}
+}
+
+// TestSlowDisk has events come while nothing can be made durable: what does not
+// fit the queues is asked for again.
+func TestSlowDisk(t *testing.T) {
+	d := newDaemon(t)
+	ref := d.push("slowdisk", d.app)
+	d.pull(ref)
+	free := make(chan struct{})
+	var behind atomic.Bool
+	r := watchWithQueues(t, 1, 0, func(o *Options) {
+		emit := o.Emit
+		o.Emit = func(ctx context.Context, events ...faas.Event) error {
+			select {
+			case <-free:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			return emit(ctx, events...)
+		}
+		o.Logger = slog.New(slog.NewTextHandler(writerFunc(func(b []byte) (int, error) {
+			if strings.Contains(string(b), errBehind.Error()) {
+				behind.Store(true)
+			}
+			return t.Output().Write(b)
+		}), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}).ready()
+	const n = 24
+	var all []string
+	for range n {
+		all = append(all, d.create(runOptions{ref: ref, args: []string{"exit", "2"}}))
+	}
+	for _, id := range all {
+		d.start(id)
+	}
+	close(free)
+	for _, id := range all {
+		r.await(id, "stopped")
+		r.await(id, "demanded")
+	}
+	if !behind.Load() {
+		t.Error("the queues were never full")
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
