@@ -26,7 +26,12 @@
 //
 // A container that is started again keeps its instance, and the store knows one
 // start of an instance. So later runs of a container have a Stopped event each,
-// and nothing else.
+// and nothing else. Of a container that ended and was started again while there
+// was no connection, and whose events the daemon has forgotten, that end is
+// missed; so is a start that failed then.
+//
+// What happened is told again under the same event IDs, if at all. Ends that
+// nobody saw have the reason "removed" and the time at which they were noticed.
 package docker
 
 import (

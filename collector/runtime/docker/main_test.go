@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/errdefs"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	apicontainer "github.com/moby/moby/api/types/container"
 	apiregistry "github.com/moby/moby/api/types/registry"
@@ -230,21 +231,26 @@ func (d *daemon) stop(id string) {
 }
 
 func (d *daemon) remove(id string) {
-	if _, err := d.ContainerRemove(context.Background(), id, client.ContainerRemoveOptions{Force: true}); err != nil {
+	_, err := d.ContainerRemove(context.Background(), id, client.ContainerRemoveOptions{Force: true})
+	if err != nil && !errdefs.IsNotFound(err) && !errdefs.IsConflict(err) { // is being removed already
 		d.t.Error(err)
 	}
 }
 
 func (d *daemon) removeContainers() {
-	list, err := d.ContainerList(context.Background(), client.ContainerListOptions{
-		All: true, Filters: make(client.Filters).Add("label", labelTest+"="+d.t.Name()),
+	eventually(d.t, "the test's containers to be gone", func() bool {
+		list, err := d.ContainerList(context.Background(), client.ContainerListOptions{
+			All: true, Filters: make(client.Filters).Add("label", labelTest+"="+d.t.Name()),
+		})
+		if err != nil {
+			d.t.Error(err)
+			return true
+		}
+		for _, c := range list.Items {
+			d.remove(c.ID)
+		}
+		return len(list.Items) == 0
 	})
-	if err != nil {
-		d.t.Error(err)
-	}
-	for _, c := range list.Items {
-		d.remove(c.ID)
-	}
 }
 
 // record keeps what a watcher tells.

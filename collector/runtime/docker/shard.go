@@ -197,6 +197,9 @@ func (s *shard) network(ctx context.Context, e *events.Message) error {
 		return nil
 	}
 	at := time.Unix(0, e.TimeNano)
+	if !at.After(t.run.endedAt) {
+		return nil // is told again
+	}
 	if e.Action == events.ActionConnect {
 		if t.connected.IsZero() {
 			t.connected = at
@@ -219,7 +222,7 @@ func (s *shard) destroyed(ctx context.Context, t *tracked, at time.Time) error {
 	switch {
 	case t.running:
 		return s.ended(ctx, t, at, exit{})
-	case t.runs == 0 && !t.connected.IsZero():
+	case t.runs == 0 && !t.connected.IsZero() && t.run.endedAt.IsZero():
 		return s.startFailed(ctx, t, &inspected{}, at)
 	}
 	return nil

@@ -242,6 +242,13 @@ func TestRestartedWatcher(t *testing.T) {
 		second.await(id, "stopped")
 	}
 	eventually(t, "the process that lives to be found", func() bool { return second.has(lives, "Running()") })
+	d.remove(over)
+	eventually(t, "its removal to be seen", func() bool {
+		at := time.Now()
+		last := d.run(runOptions{ref: ref, args: []string{"exit", "0"}, auto: true})
+		second.await(last, "stopped")
+		return second.Position().After(at)
+	})
 	if facts := second.facts(over); len(facts) > 1 || len(facts) == 1 && facts[0] != "Exited()" {
 		t.Errorf("what was over is told again: %v", facts)
 	}
