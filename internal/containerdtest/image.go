@@ -1,0 +1,100 @@
+package containerdtest
+
+import (
+	"bytes"
+	"context"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/coldscope/coldscope/internal/functionhost/image"
+)
+
+// program builds the program of all containers, once a test binary.
+var program = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "program")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	name := filepath.Join(dir, "program")
+	cmd := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", name,
+		"github.com/coldscope/coldscope/internal/containerdtest/program")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Run(); err != nil {
+		return nil, &buildError{err, stderr.String()}
+	}
+	return os.ReadFile(name)
+})
+
+type buildError struct {
+	err    error
+	stderr string
+}
+
+func (e *buildError) Error() string { return "build program: " + e.err.Error() + "\n" + e.stderr }
+func (e *buildError) Unwrap() error { return e.err }
+
+// ProgramLayer is the layer with /program, which an image's command may run:
+// serve WAIT PORT, exit WAIT CODE or eat WAIT MIB.
+func ProgramLayer(t testing.TB) v1.Layer {
+	t.Helper()
+	data, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return layer(t, image.File{Name: "/program", Mode: 0o755, Data: data})
+}
+
+// RandomLayer is a layer of so many bytes that cannot be compressed. The same
+// seed gives the same layer.
+func RandomLayer(t testing.TB, seed uint64, size int) v1.Layer {
+	t.Helper()
+	data := make([]byte, size)
+	key := [32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16), 1}
+	_, _ = rand.NewChaCha8(key).Read(data)
+	return layer(t, image.File{Name: "/data/" + strconv.FormatUint(seed, 10), Data: data})
+}
+
+func layer(t testing.TB, files ...image.File) v1.Layer {
+	t.Helper()
+	l, err := image.Layer(files...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// Push puts an image of the layers into the registry and returns its
+// reference. It runs /program; what it does is the container's arguments.
+func (c *Containerd) Push(t testing.TB, repo, tag string, layers ...v1.Layer) string {
+	t.Helper()
+	return c.push(t, repo, tag, v1.Config{Entrypoint: []string{"/program"}}, layers...)
+}
+
+func (c *Containerd) push(t testing.TB, repo, tag string, cfg v1.Config, layers ...v1.Layer) string {
+	t.Helper()
+	img, err := image.Build(cfg, layers...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.registry.Push(t.Context(), repo, tag, img); err != nil {
+		t.Fatal(err)
+	}
+	return c.registry.Addr() + "/" + repo + ":" + tag
+}
+
+// pushPause brings in the sandboxes' image, before any test looks.
+func (c *Containerd) pushPause(t testing.TB) {
+	t.Helper()
+	ref := c.push(t, "pause", "1", v1.Config{Entrypoint: []string{"/program", "pause"}}, ProgramLayer(t))
+	c.Pull(t, ref)
+}
