@@ -15,7 +15,7 @@ func TestStart(t *testing.T) {
 	t.Run("containerd", func(t *testing.T) {
 		c := Start(t, Options{})
 		dir, group = c.Dir, c.cgroup
-		ref := c.Push(t, "hello", "v1", ProgramLayer(t), RandomLayer(t, 1, 1<<20))
+		ref := c.Push(t, "hello", "v1", ProgramLayer(t, 0), RandomLayer(t, 1, 1<<20))
 		pod := c.RunPod(t, PodConfig{Namespace: "default", Name: "hello"})
 		c.Pull(t, ref)
 		container := pod.Create(t, ContainerConfig{Name: "fn", Image: ref, Args: []string{"serve", "1ms", "0"}})

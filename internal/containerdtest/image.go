@@ -3,6 +3,7 @@ package containerdtest
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -44,24 +45,34 @@ func (e *buildError) Error() string { return "build program: " + e.err.Error() +
 func (e *buildError) Unwrap() error { return e.err }
 
 // ProgramLayer is the layer with /program, which an image's command may run:
-// serve WAIT PORT, exit WAIT CODE or eat WAIT MIB.
-func ProgramLayer(t testing.TB) v1.Layer {
+// serve WAIT PORT, exit WAIT CODE or eat WAIT MIB. Padding is bytes beside it
+// that cannot be compressed, and make it another layer than the sandboxes'.
+func ProgramLayer(t testing.TB, padding int) v1.Layer {
 	t.Helper()
 	data, err := program()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return layer(t, image.File{Name: "/program", Mode: 0o755, Data: data})
+	files := []image.File{{Name: "/program", Mode: 0o755, Data: data}}
+	if padding > 0 {
+		files = append(files, image.File{Name: "/padding", Data: random(uint64(padding), padding)})
+	}
+	return layer(t, files...)
 }
 
 // RandomLayer is a layer of so many bytes that cannot be compressed. The same
 // seed gives the same layer.
 func RandomLayer(t testing.TB, seed uint64, size int) v1.Layer {
 	t.Helper()
+	return layer(t, image.File{Name: "/data/" + strconv.FormatUint(seed, 10), Data: random(seed, size)})
+}
+
+func random(seed uint64, size int) []byte {
 	data := make([]byte, size)
-	key := [32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16), 1}
+	key := [32]byte{1}
+	binary.LittleEndian.PutUint64(key[1:], seed)
 	_, _ = rand.NewChaCha8(key).Read(data)
-	return layer(t, image.File{Name: "/data/" + strconv.FormatUint(seed, 10), Data: data})
+	return data
 }
 
 func layer(t testing.TB, files ...image.File) v1.Layer {
@@ -95,6 +106,6 @@ func (c *Containerd) push(t testing.TB, repo, tag string, cfg v1.Config, layers 
 // pushPause brings in the sandboxes' image, before any test looks.
 func (c *Containerd) pushPause(t testing.TB) {
 	t.Helper()
-	ref := c.push(t, "pause", "1", v1.Config{Entrypoint: []string{"/program", "pause"}}, ProgramLayer(t))
+	ref := c.push(t, "pause", "1", v1.Config{Entrypoint: []string{"/program", "pause"}}, ProgramLayer(t, 0))
 	c.Pull(t, ref)
 }
