@@ -65,8 +65,7 @@ type Containerd struct {
 func Start(t testing.TB, opts Options) *Containerd {
 	t.Helper()
 	path := need(t)
-	// Not t.TempDir: a socket's path has 107 bytes at most.
-	dir, err := os.MkdirTemp("", "ctrd")
+	dir, err := os.MkdirTemp("", "ctrd") //nolint:usetesting // a socket's path has 107 bytes at most
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,20 +76,19 @@ func Start(t testing.TB, opts Options) *Containerd {
 	t.Cleanup(func() { c.clean(t) })
 	c.registry = startRegistry(t, dir, opts)
 	c.configure(t)
-	c.Launch(t)
 	c.Conn, err = grpc.NewClient("unix://"+c.Socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.Launch(t)
 	t.Cleanup(func() {
-		c.removeAll()
-		c.Conn.Close()
+		c.removeAll(context.WithoutCancel(t.Context()))
+		_ = c.Conn.Close()
 		c.Stop()
 		if t.Failed() {
 			t.Log("containerd's log:\n" + c.tailLog())
 		}
 	})
-	c.waitReady(t)
 	c.pushPause(t)
 	return c
 }
@@ -146,7 +144,7 @@ func startRegistry(t testing.TB, dir string, opts Options) *registry.Registry {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- reg.Run(ctx) }()
 	t.Cleanup(func() {
@@ -222,7 +220,7 @@ func (c *Containerd) Launch(t testing.TB) {
 		t.Fatal(err)
 	}
 	// Not the test's context: it ends before the cleanups, which need the daemon.
-	c.process = exec.CommandContext(context.Background(), lookPath(c.path, "containerd"), "--config", filepath.Join(c.Dir, "config.toml"))
+	c.process = exec.CommandContext(context.WithoutCancel(t.Context()), lookPath(c.path, "containerd"), "--config", filepath.Join(c.Dir, "config.toml"))
 	c.process.Env = append(slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "PATH=") }), "PATH="+c.path)
 	c.process.Stdout, c.process.Stderr = c.log, c.log
 	c.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -230,10 +228,11 @@ func (c *Containerd) Launch(t testing.TB) {
 		t.Fatal(err)
 	}
 	c.exited = make(chan struct{})
-	go func() {
-		defer close(c.exited)
-		_ = c.process.Wait()
-	}()
+	go func(process *exec.Cmd, exited chan struct{}) {
+		defer close(exited)
+		_ = process.Wait()
+	}(c.process, c.exited)
+	c.waitReady(t)
 }
 
 // Stop ends the daemon; containers live on.

@@ -2,6 +2,7 @@ package containerdtest
 
 import (
 	"context"
+	"maps"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -65,9 +66,7 @@ func (c *Containerd) RunPod(t testing.TB, cfg PodConfig) *Pod {
 	t.Helper()
 	uid := "uid-" + cfg.Name
 	labels := kubernetesLabels(cfg.Namespace, cfg.Name, uid)
-	for k, v := range cfg.Labels {
-		labels[k] = v
-	}
+	maps.Copy(labels, cfg.Labels)
 	p := &Pod{
 		Namespace: cfg.Namespace, Name: cfg.Name, UID: uid, c: c,
 		config: &cri.PodSandboxConfig{
@@ -129,13 +128,9 @@ func (p *Pod) Create(t testing.TB, cfg ContainerConfig) *Container {
 	t.Helper()
 	labels := kubernetesLabels(p.Namespace, p.Name, p.UID)
 	labels["io.kubernetes.container.name"] = cfg.Name
-	for k, v := range cfg.Labels {
-		labels[k] = v
-	}
+	maps.Copy(labels, cfg.Labels)
 	annotations := map[string]string{"io.kubernetes.container.restartCount": strconv.FormatUint(uint64(cfg.Attempt), 10)}
-	for k, v := range cfg.Annotations {
-		annotations[k] = v
-	}
+	maps.Copy(annotations, cfg.Annotations)
 	logPath := filepath.Join(cfg.Name, strconv.FormatUint(uint64(cfg.Attempt), 10)+".log")
 	c := &Container{c: p.c, LogPath: filepath.Join(p.config.GetLogDirectory(), logPath)}
 	request := &cri.CreateContainerRequest{
@@ -217,8 +212,8 @@ func (c *Containerd) removePod(ctx context.Context, id string) error {
 }
 
 // removeAll removes what a test has left. What fails is killed later.
-func (c *Containerd) removeAll() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+func (c *Containerd) removeAll(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	pods, err := cri.NewRuntimeServiceClient(c.Conn).ListPodSandbox(ctx, &cri.ListPodSandboxRequest{})
 	if err != nil {

@@ -2,7 +2,6 @@ package containerdtest
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"math/rand/v2"
 	"os"
@@ -17,15 +16,21 @@ import (
 	"github.com/coldscope/coldscope/internal/functionhost/image"
 )
 
-// program builds the program of all containers, once a test binary.
-var program = sync.OnceValues(func() ([]byte, error) {
-	dir, err := os.MkdirTemp("", "program")
-	if err != nil {
-		return nil, err
+// program is what build has made: once is enough for a test binary.
+var program struct {
+	sync.Mutex
+	data []byte
+}
+
+// build builds the program of all containers.
+func build(t testing.TB) ([]byte, error) {
+	program.Lock()
+	defer program.Unlock()
+	if program.data != nil {
+		return program.data, nil
 	}
-	defer os.RemoveAll(dir)
-	name := filepath.Join(dir, "program")
-	cmd := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", name,
+	name := filepath.Join(t.TempDir(), "program")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", name,
 		"github.com/coldscope/coldscope/internal/containerdtest/program")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	var stderr bytes.Buffer
@@ -33,8 +38,10 @@ var program = sync.OnceValues(func() ([]byte, error) {
 	if err := cmd.Run(); err != nil {
 		return nil, &buildError{err, stderr.String()}
 	}
-	return os.ReadFile(name)
-})
+	var err error
+	program.data, err = os.ReadFile(name)
+	return program.data, err
+}
 
 type buildError struct {
 	err    error
@@ -49,7 +56,7 @@ func (e *buildError) Unwrap() error { return e.err }
 // that cannot be compressed, and make it another layer than the sandboxes'.
 func ProgramLayer(t testing.TB, padding int) v1.Layer {
 	t.Helper()
-	data, err := program()
+	data, err := build(t)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -167,7 +167,7 @@ func (w *Watcher) session(ctx context.Context, state *state) (connected bool, er
 	defer c.close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s := &session{client: c, state: state, opts: &w.opts}
+	s := &session{client: c, state: state, opts: &w.opts, poll: newPoller()}
 	// The subscription stands before the list is read, so that nothing falls
 	// in between.
 	stream, err := c.subscribe(ctx, filters(w.opts.Namespaces))

@@ -15,7 +15,6 @@ import (
 
 var wanted = map[string]string{"function": "resize"}
 
-
 // TestColdStart compares what the watcher tells of a start with what the
 // platform that made it saw.
 func TestColdStart(t *testing.T) {
@@ -52,18 +51,15 @@ func TestColdStart(t *testing.T) {
 	}
 	demanded, resolve, pull, unpack := events["demanded"], phase(faas.PhaseResolve), phase(faas.PhasePull), phase(faas.PhaseUnpack)
 	create, start := phase(faas.PhaseCreate), phase(faas.PhaseStart)
-	var layers []faas.LayerPulled
-	for name, e := range events {
-		if strings.HasPrefix(name, "layer/") {
-			layers = append(layers, e.Data.(faas.LayerPulled))
-		}
-	}
+	layers := layersOf(r.of(fn.ID))
 	if len(layers) != 3 {
 		t.Fatalf("%d layers", len(layers))
 	}
 
 	zero := pod.Run.Start
-	ms := func(at time.Time) string { return strconv.FormatFloat(float64(at.Sub(zero).Microseconds())/1000, 'f', 1, 64) }
+	ms := func(at time.Time) string {
+		return strconv.FormatFloat(float64(at.Sub(zero).Microseconds())/1000, 'f', 1, 64)
+	}
 	var table strings.Builder
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', tabwriter.AlignRight)
 	row := func(what string, platform, watcher time.Time) {
@@ -188,4 +184,33 @@ func waitLine(t *testing.T, name, text string) time.Time {
 			t.Fatalf("%s does not say %q: %q", name, text, raw)
 		}
 	}
+}
+
+// layersOf is the layers that events tell, in the image's order.
+func layersOf(events []faas.Event) []faas.LayerPulled {
+	var out []faas.LayerPulled
+	for _, e := range events {
+		if l, ok := e.Data.(faas.LayerPulled); ok {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+func phasesOf(events []faas.Event) string {
+	var out []string
+	for _, e := range events {
+		if p, ok := e.Data.(faas.PhaseDone); ok {
+			out = append(out, string(p.Name))
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+func cachesOf(events []faas.Event) string {
+	var out []string
+	for _, l := range layersOf(events) {
+		out = append(out, l.Cache)
+	}
+	return strings.Join(out, " ")
 }

@@ -128,7 +128,7 @@ func watch(t *testing.T, socket string, r *record) (stop func()) {
 			})
 			return u
 		},
-		Known: func(c *workload.Container) { r.change(func() { r.known[c.ID] = *c }) },
+		Known:  func(c *workload.Container) { r.change(func() { r.known[c.ID] = *c }) },
 		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {

@@ -26,15 +26,24 @@ type polled struct {
 	leases time.Time // last time that they were read
 }
 
+func newPoller() poller {
+	return poller{timer: time.NewTimer(time.Hour), active: map[string]*polled{}}
+}
+
+// pollOnce looks for a pull that is under way already.
+func (s *session) pollOnce(ctx context.Context, namespace string) error {
+	if s.poll.active[namespace] == nil {
+		s.poll.active[namespace] = &polled{}
+	}
+	return s.pollAll(ctx)
+}
+
 // pollSoon begins to poll a namespace: there are signs of a pull.
 func (s *session) pollSoon(ctx context.Context, namespace string) error {
 	now := time.Now()
 	p := s.poll.active[namespace]
 	if p == nil {
 		p = &polled{}
-		if s.poll.active == nil {
-			s.poll.active = map[string]*polled{}
-		}
 		s.poll.active[namespace] = p
 	}
 	p.busy = now

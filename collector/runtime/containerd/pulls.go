@@ -137,20 +137,19 @@ func (p *pulls) named(namespace, digest string, at time.Time) {
 	p.ended.put(o, ended)
 }
 
-// claim gives a container the pull that was made for it, nil if none was.
-func (p *pulls) claim(namespace, digest string, created time.Time) *pull {
+// claim gives a container the pull that was made for it, nil if none was. In
+// either case unknown says that its begin was not seen, which it would have
+// been by one who was there and if anything was fetched.
+func (p *pulls) claim(namespace, digest string, created time.Time) (made *pull, unknown bool) {
 	last, ok := p.ended.get(object{namespace, digest})
-	if !ok || last.claimed || created.Sub(last.end) > claimWindow {
-		return nil
+	if !ok {
+		return nil, true
+	}
+	if last.claimed || created.Sub(last.end) > claimWindow {
+		return nil, false
 	}
 	last.claimed = true
-	return last
-}
-
-// seen reports whether anything is known of pulls of an image.
-func (p *pulls) seen(namespace, digest string) bool {
-	_, ok := p.ended.get(object{namespace, digest})
-	return ok
+	return last, last.begin.IsZero()
 }
 
 // missed records a pull that nobody saw, and that a container has claimed.

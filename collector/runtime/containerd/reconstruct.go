@@ -38,8 +38,8 @@ type startFacts struct {
 	created   time.Time // of the container
 	sandboxed time.Time // creation of its sandbox, if that was a part of this start
 	manifest  time.Time // commit of the image's manifest; zero: there is no such blob
-	pull      *pull     // that was made for it; nil: none was seen
-	missed    bool      // a pull may have been missed: go by the stores' times
+	pull      *pull     // that was made for it; nil: none was seen; one without begin fetched nothing
+	missed    bool      // its begin may have been missed: go by the stores' times
 	lazy      bool      // the snapshotter can do without layers' blobs
 	layers    []layerFacts
 }
@@ -47,6 +47,7 @@ type startFacts struct {
 // reconstruction is what the facts say.
 type reconstruction struct {
 	demanded time.Time
+	from     time.Time // when its pull began, as far as that is known; zero: it had none
 	phases   []faas.PhaseDone
 	layers   []faas.LayerPulled
 }
@@ -61,7 +62,7 @@ func reconstruct(f *startFacts) reconstruction {
 		}
 		return r
 	}
-	r.demanded = earliest(r.demanded, from)
+	r.from, r.demanded = from, earliest(r.demanded, from)
 	var pulled, unpacked faas.PhaseDone
 	var bytes int64
 	misses := 0
@@ -105,7 +106,7 @@ func (f *startFacts) pulling() (begin, from time.Time) {
 	switch {
 	case f.pull != nil && !f.pull.begin.IsZero():
 		return f.pull.begin, f.pull.begin
-	case f.pull == nil && !f.missed:
+	case !f.missed:
 		return time.Time{}, time.Time{}
 	}
 	last := f.manifest

@@ -30,6 +30,8 @@ type session struct {
 	opts  *Options
 	since time.Time // what was created before may have been missed
 	poll  poller
+	// arrived has the images of the first list, by their manifests.
+	arrived map[object]startFacts
 }
 
 // receive hands over the stream's events until it breaks.
@@ -51,7 +53,6 @@ func receive(ctx context.Context, stream eventsapi.Events_SubscribeClient, to ch
 func (s *session) loop(ctx context.Context, incoming <-chan envelope, broken <-chan error) error {
 	relist := time.NewTimer(relistAfter)
 	defer relist.Stop()
-	s.poll.timer = time.NewTimer(time.Hour)
 	defer s.poll.timer.Stop()
 	for {
 		var err error
@@ -181,8 +182,9 @@ func (s *session) introduce(ctx context.Context, namespace string, c *containers
 	d.container.Digest = target.GetDigest()
 	s.opts.Known(&d.container)
 	// The container takes its pull, wanted or not.
-	missed := history && d.created.Before(s.since.Add(claimWindow)) && !s.state.pulls.seen(namespace, target.GetDigest())
-	made := s.state.pulls.claim(namespace, target.GetDigest(), d.created)
+	facts := startFacts{created: d.created, sandboxed: d.sandboxed, lazy: lazy(d.snapshotter)}
+	facts.pull, facts.missed = s.state.pulls.claim(namespace, target.GetDigest(), d.created)
+	facts.missed = facts.missed && d.created.Before(s.since.Add(claimWindow))
 	ref, ok := s.opts.Whose(&d.container)
 	if !ok {
 		return nil
@@ -191,21 +193,28 @@ func (s *session) introduce(ctx context.Context, namespace string, c *containers
 		ref.Instance = d.container.ID
 	}
 	i := &instance{described: *d, ref: ref}
-	facts := startFacts{created: d.created, sandboxed: d.sandboxed, pull: made, missed: missed, lazy: lazy(d.snapshotter)}
 	img, err := s.imageOf(ctx, namespace, target)
 	if err != nil {
 		return err
 	}
-	if img != nil && history {
+	if img != nil {
 		if err := s.gather(ctx, i, img, &facts); err != nil {
 			return err
 		}
 	}
 	r := reconstruct(&facts)
-	if missed && made == nil && len(r.phases) > 0 {
-		s.state.pulls.missed(namespace, target.GetDigest(), r.phases[len(r.phases)-1].End)
+	if facts.missed && !r.from.IsZero() {
+		s.state.pulls.missed(namespace, target.GetDigest(), d.created)
 	}
 	s.state.instances[object{namespace, d.container.ID}] = i
+	if !history {
+		// The watcher's predecessor may have told of the container, and may have
+		// seen more of its pull. What cannot be told the same again is not told.
+		if !r.from.IsZero() && r.from.Before(earliest(d.created, d.sandboxed)) {
+			return nil
+		}
+		r.phases, r.layers = nil, nil
+	}
 	s.state.demanded(ctx, i, img, &r)
 	return nil
 }
@@ -257,7 +266,15 @@ func (s *session) imageOf(ctx context.Context, namespace string, target *types.D
 // gather reads from the stores what became of the image's layers, if there
 // was a pull to tell.
 func (s *session) gather(ctx context.Context, i *instance, img *image, facts *startFacts) (err error) {
-	asking := facts.pull != nil || facts.missed
+	asking := facts.missed || (facts.pull != nil && !facts.pull.begin.IsZero())
+	if o := (object{i.namespace, img.manifest}); asking && !s.state.listed {
+		// Thousands of containers may have a few images between them.
+		if known, ok := s.arrived[o]; ok {
+			facts.manifest, facts.layers = known.manifest, known.layers
+			return nil
+		}
+		defer func() { s.arrived[o] = *facts }()
+	}
 	if asking {
 		if facts.manifest, err = s.stored(ctx, i.namespace, img.manifest); err != nil {
 			return err
@@ -289,6 +306,9 @@ func (s *session) list(ctx context.Context) error {
 	if s.since.IsZero() {
 		s.since = time.Now()
 	}
+	if !s.state.listed {
+		s.arrived = map[object]startFacts{}
+	}
 	names := s.opts.Namespaces
 	if len(names) == 0 {
 		var err error
@@ -298,6 +318,9 @@ func (s *session) list(ctx context.Context) error {
 	}
 	there := map[object]bool{}
 	for _, namespace := range names {
+		if err := s.pollOnce(ctx, namespace); err != nil {
+			return fmt.Errorf("namespace %s: %w", namespace, err)
+		}
 		if err := s.listNamespace(ctx, namespace, there); err != nil {
 			return fmt.Errorf("namespace %s: %w", namespace, err)
 		}
@@ -313,6 +336,7 @@ func (s *session) list(ctx context.Context) error {
 		}
 	}
 	s.state.listed = true
+	s.arrived = nil
 	return nil
 }
 
