@@ -208,8 +208,19 @@ func TestShared(t *testing.T) {
 		t.Errorf("our own process: %v, want ErrShared", err)
 	}
 	p := start(t)
-	if same, err := (Tree{}).Same(os.Getpid(), p.pid); err != nil || !same {
-		t.Errorf("parent and child are in the same groups: %t, %v", same, err)
+	ours, err := Tree{}.Name(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if childs, err := (Tree{}).Name(p.pid); err != nil || childs != ours {
+		t.Errorf("the child's groups are %q, %v, its parent's %q", childs, err, ours)
+	}
+	if err := os.Mkdir("/sys/fs/cgroup/unified/"+name(t), 0o755); err == nil {
+		t.Cleanup(func() { removeGroup(t, "/sys/fs/cgroup/unified/"+name(t)) })
+		os.WriteFile("/sys/fs/cgroup/unified/"+name(t)+"/cgroup.procs", []byte(strconv.Itoa(p.pid)), 0o644)
+		if other, err := (Tree{}).Name(p.pid); err != nil || other == ours {
+			t.Errorf("in another group the child has the same name %q, %v", other, err)
+		}
 	}
 }
 

@@ -16,23 +16,14 @@ import (
 // version 2 tree's controller is the empty string.
 type memberships map[string]string
 
-// Same reports whether two processes are in the same groups, as far as
-// memory, CPU and the version 2 tree go.
-func (t Tree) Same(pid, other int) (bool, error) {
-	a, err := t.memberships(strconv.Itoa(pid))
+// Name names the groups of a process, as far as memory, CPU time and the version 2 tree
+// go: all processes of a container have the same.
+func (t Tree) Name(pid int) (string, error) {
+	m, err := t.memberships(strconv.Itoa(pid))
 	if err != nil {
-		return false, err
+		return "", err
 	}
-	b, err := t.memberships(strconv.Itoa(other))
-	if err != nil {
-		return false, err
-	}
-	for _, c := range []string{"memory", "cpuacct", ""} {
-		if a[c] != b[c] {
-			return false, nil
-		}
-	}
-	return true, nil
+	return m["memory"] + "\n" + m["cpuacct"] + "\n" + m[""], nil
 }
 
 func (t Tree) memberships(pid string) (memberships, error) {

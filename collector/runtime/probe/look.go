@@ -33,6 +33,7 @@ type instance struct {
 	host       bool // it is in the network namespace of the collector or the host
 	unverified bool // whose the sockets are cannot be told
 
+	waited    bool      // for traceGrace
 	lastLook  time.Time // begin of the last one that found nothing
 	lastFull  time.Time
 	listening []listener      // what the last full look found, ready or not
@@ -99,6 +100,10 @@ func (p *Prober) lookAt(v *view, i *instance) (next time.Time, again bool) {
 		p.metrics.failures.WithLabelValues("socket").Inc()
 		p.log.Debug("listening sockets cannot be read", "container_id", i.process.ContainerID, "error", err)
 		return begin.Add(max(p.interval(i, begin), time.Second)), true
+	case found && since.IsZero() && p.pushed.Load() && !i.waited:
+		// It listened before anybody looked: the kernel may be about to tell when.
+		i.waited, i.lastFull = true, time.Time{}
+		return begin.Add(traceGrace), true
 	case found:
 		p.ready(i, since, time.Now())
 		p.settle(i)

@@ -4,11 +4,15 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -32,8 +36,13 @@ type server struct {
 	Listen []string // "NETWORK ADDRESS"
 	Fork   bool     // a child of its own does it
 	Plain  bool     // by TCP, not MPTCP
-	Later  []string // after a line of its input
+	Later  []string // after "listen" in its input
+	open   []net.Listener
 }
+
+// The main thread stays out of all other goroutines' hands: it cannot end, so that
+// TestThreadThatCannotGoBack could leave it in a foreign namespace.
+func init() { runtime.LockOSThread() }
 
 func TestMain(m *testing.M) {
 	if raw := os.Getenv(childEnv); raw != "" {
@@ -51,38 +60,87 @@ func serve(raw string) error {
 	if err := json.Unmarshal([]byte(raw), &s); err != nil {
 		return err
 	}
+	if _, err := os.Stdin.Read(make([]byte, 1)); err != nil { // until it is where it should be
+		return err
+	}
 	if s.Fork {
 		s.Fork = false
 		cmd := command(context.Background(), s)
-		cmd.Stdin, cmd.Stdout = os.Stdin, os.Stdout
-		return cmd.Run()
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			return err
+		}
+		cmd.Stdout = os.Stdout
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		fmt.Fprint(in, "!")
+		_, err = io.Copy(in, os.Stdin)
+		in.Close()
+		return errors.Join(err, cmd.Wait())
 	}
-	in := bufio.NewReader(os.Stdin)
 	<-time.After(s.After)
-	var lc net.ListenConfig
-	lc.SetMultipathTCP(!s.Plain)
-	for n, all := range [][]string{s.Listen, s.Later} {
-		if n == 1 {
-			if _, err := in.ReadString('\n'); err != nil {
-				return nil
-			}
-		}
-		for _, l := range all {
-			network, addr, _ := strings.Cut(l, " ")
-			begin := time.Now()
-			listener, err := lc.Listen(context.Background(), network, addr)
-			if err != nil {
-				return err
-			}
-			defer listener.Close()
-			fmt.Fprintln(os.Stdout, "listening", begin.UnixNano(), time.Now().UnixNano())
-		}
+	if err := s.listen(s.Listen); err != nil {
+		return err
 	}
-	_, err := in.ReadString('\n')
-	if err != nil {
-		return nil
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		what, arg, _ := strings.Cut(in.Text(), " ")
+		var err error
+		switch what {
+		case "listen":
+			err = s.listen(s.Later)
+		case "alloc": // and give back
+			err = touch(arg)
+		case "burn":
+			err = burn(arg)
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(os.Stdout, "done")
 	}
 	return nil
+}
+
+func (s *server) listen(all []string) error {
+	var lc net.ListenConfig
+	lc.SetMultipathTCP(!s.Plain)
+	for _, l := range all {
+		network, addr, _ := strings.Cut(l, " ")
+		begin := time.Now()
+		listener, err := lc.Listen(context.Background(), network, addr)
+		if err != nil {
+			return err
+		}
+		s.open = append(s.open, listener)
+		fmt.Fprintln(os.Stdout, "listening", begin.UnixNano(), time.Now().UnixNano())
+	}
+	return nil
+}
+
+func touch(bytes string) error {
+	n, err := strconv.Atoi(bytes)
+	if err != nil {
+		return err
+	}
+	b, err := unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return err
+	}
+	for i := 0; i < n; i += 4096 {
+		b[i] = 1
+	}
+	return unix.Munmap(b)
+}
+
+func burn(cpuTime string) error {
+	d, err := time.ParseDuration(cpuTime)
+	var begin, now unix.Timespec
+	unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &begin)
+	for now = begin; time.Duration(now.Nano()-begin.Nano()) < d; {
+		unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &now)
+	}
+	return err
 }
 
 func command(ctx context.Context, s server) *exec.Cmd {
@@ -104,8 +162,9 @@ type function struct {
 	process workload.Process
 }
 
-// startFunction starts a child, in a network namespace of its own unless shared.
-func startFunction(t testing.TB, s server, shared bool) *function {
+// startFunction starts a child, in a network namespace of its own unless shared, and
+// lets it run when it has been prepared.
+func startFunction(t testing.TB, s server, shared bool, prepare ...func(*function)) *function {
 	t.Helper()
 	cmd := command(t.Context(), s)
 	if !shared {
@@ -135,6 +194,10 @@ func startFunction(t testing.TB, s server, shared bool) *function {
 	if !shared {
 		f.loopbackUp()
 	}
+	for _, do := range prepare {
+		do(f)
+	}
+	fmt.Fprint(f.in, "!")
 	return f
 }
 
@@ -172,6 +235,15 @@ func (f *function) loopbackUp() {
 func (f *function) end() {
 	f.in.Close()
 	f.cmd.Wait()
+}
+
+// do lets the child obey a command.
+func (f *function) do(what string) {
+	f.t.Helper()
+	fmt.Fprintln(f.in, what)
+	if !f.out.Scan() || f.out.Text() != "done" {
+		f.t.Fatalf("%s: %q", what, f.out.Text())
+	}
 }
 
 // listened waits until the child listens, and gives when it began to and when it did.

@@ -65,7 +65,10 @@ const (
 	// patience is by how much a look's interval grows with the start's age: an instance
 	// that took a second is known to have become ready within 1/32 of it.
 	patience = 32
-	latePoll = 30 * time.Second // longest interval after Timeout
+	// traceGrace is how long the kernel's word is waited for about a server
+	// that listened before the first look.
+	traceGrace = 5 * time.Millisecond
+	latePoll   = 30 * time.Second // longest interval after Timeout
 	// idleShare bounds the share of one core that looks take, however many
 	// instances are starting: a round is followed by a pause this many times as long.
 	idleShare = 20

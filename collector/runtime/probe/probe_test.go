@@ -128,7 +128,7 @@ func TestDiagnoses(t *testing.T) {
 			if d := cmp.Diff(faas.Attributes{"diagnosis": c.diagnosis, "listening": c.listening}, phase.Attributes); d != "" {
 				t.Error(d)
 			}
-			fmt.Fprintln(f.in) // listen at last
+			fmt.Fprintln(f.in, "listen")
 			if name == "loopback" {
 				f.end()
 				p.Exited(f.process.ContainerID) // nothing new
@@ -224,7 +224,7 @@ func TestSharedNamespace(t *testing.T) {
 		t.Errorf("phase is %+v", phase)
 	}
 	// ...until ours listens, on the loopback even, since the platform shares it.
-	fmt.Fprintln(f.in)
+	fmt.Fprintln(f.in, "listen")
 	begin, _ := f.listened()
 	ready := r.next(t)
 	if ready.Type() != faas.TypeReady || ready.Time.Before(begin) {
