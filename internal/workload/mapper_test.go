@@ -2,11 +2,14 @@ package workload
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coldscope/coldscope/internal/conf"
 	"github.com/coldscope/coldscope/internal/faas"
 )
 
@@ -386,5 +389,37 @@ func BenchmarkRef(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		m.Ref(&c)
+	}
+}
+
+// The options are a section of the configuration, as the documentation writes it.
+func TestConfiguration(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "coldscope.yaml")
+	if err := os.WriteFile(path, []byte(`
+mapping:
+  presets: [coldscope, template]
+  tenant: acme
+  templates:
+    - match: "team, tier in (fn, batch)"
+      function: "{label.app|container.name}"
+      namespace: "{label.team}-{pod.namespace|'none'}"
+      version: "{image.tag}"
+      instance: "{container.id}"
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var c struct {
+		Mapping Options `yaml:"mapping"`
+	}
+	if err := conf.Load(path, &c); err != nil {
+		t.Fatal(err)
+	}
+	m, err := NewMapper(c.Mapping)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, ok := m.Ref(&Container{ID: "c1", Name: "n", Image: "i:2", Labels: map[string]string{"team": "red", "tier": "fn"}})
+	if want := (faas.Ref{Tenant: "acme", Namespace: "red-none", Function: "n", Version: "2", Instance: "c1"}); !ok || got != want {
+		t.Errorf("%v %+v", ok, got)
 	}
 }

@@ -3,6 +3,9 @@
 // speaks the API's plain HTTP: a client library for two watches would be four
 // times the collector.
 //
+// It has to be allowed to list and watch pods and, unless NoEvents, events, of
+// all namespaces.
+//
 // What it can know. Pods are the truth, events an addition: kubelet's events
 // may be late, merged, rate limited or expired. A pod's own stamps have whole
 // seconds (attribute precision: 1s). An event's have, too, but its name ends

@@ -37,7 +37,7 @@ func TestDisconnects(t *testing.T) {
 	s.put(t, pods, simplePod("u0", ""))
 	s.locked(func() { s.cut[pods], s.end[pods] = 2, 3 }) // an end is a cut twice
 	r := watch(t, s, func(o *Options) { o.NoEvents = true })
-	s.until(t, func() bool { return s.asked("watch=1") == 1 })
+	s.until(t, func() bool { return s.asked("watch=1") >= 1 })
 	for i := range 5 {
 		s.put(t, pods, simplePod(fmt.Sprintf("u%d", i+1), ""))
 	}
@@ -62,10 +62,10 @@ func TestBookmark(t *testing.T) {
 	s.put(t, pods, simplePod("u0", "")) // version 101
 	r := watch(t, s, func(o *Options) { o.NoEvents = true })
 	r.event(t, "kubernetes/u0/app/0/demanded")
-	s.until(t, func() bool { return s.asked("watch=1") == 1 })
+	s.until(t, func() bool { return s.asked("watch=1") >= 1 })
 	s.locked(func() { s.end[pods] = 1 })
 	s.put(t, events, kubeletEvent("x", "other", "Pulling", "", "10:00:00", 1)) // no pod has version 102
-	s.until(t, func() bool { return s.asked("watch=1") == 2 })
+	s.until(t, func() bool { return s.asked("watch=1") >= 2 })
 	if s.asked("resourceVersion=102&") != 1 {
 		t.Errorf("asked %q", s.requests)
 	}
@@ -169,8 +169,8 @@ func TestShortWatches(t *testing.T) {
 	if err := r.run(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
-	// The waits are at least 0.25 s and 0.5 s.
-	if n := asked.Load(); n < 2 || n > 4 {
+	// A list and a watch, and watches after at least 0.25 s and 0.5 s.
+	if n := asked.Load(); n > 4 {
 		t.Errorf("asked %d times in a second", n)
 	}
 }
@@ -190,7 +190,7 @@ func TestManyPods(t *testing.T) {
 				io.WriteString(w, ",")
 			}
 			raw := simplePod(fmt.Sprintf("u%d", i), `{"name":"app","containerID":"containerd://c","imageID":"x@sha256:1","state":{"running":{"startedAt":"2026-11-24T10:00:02Z"}}}`)
-			raw = strings.Replace(raw, `"labels":`, `"annotations":{"kubectl.kubernetes.io/last-applied-configuration":"`+strings.Repeat("x", 20_000)+`"},"labels":`, 1)
+			raw = strings.Replace(raw, `"labels":`, `"annotations":{"kubectl.kubernetes.io/last-applied-configuration":"`+strings.Repeat("x", maxValue+1)+`"},"labels":`, 1)
 			io.WriteString(w, raw)
 		}
 		io.WriteString(w, `]}`)
