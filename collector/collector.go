@@ -21,6 +21,7 @@ import (
 	"github.com/coldscope/coldscope/collector/discover"
 	"github.com/coldscope/coldscope/collector/journal"
 	"github.com/coldscope/coldscope/collector/notify"
+	"github.com/coldscope/coldscope/collector/runtime"
 	"github.com/coldscope/coldscope/collector/ship"
 	"github.com/coldscope/coldscope/internal/durable"
 	"github.com/coldscope/coldscope/internal/faas"
@@ -53,6 +54,7 @@ type Collector struct {
 	ship       *ship.Shipper
 	notify     *notify.Notifier
 	scanner    *discover.Scanner
+	hub        *runtime.Hub
 	hints      *hints
 	listener   net.Listener
 	handler    http.Handler
@@ -64,7 +66,8 @@ type Collector struct {
 	inherited  []*discover.Generation
 	leftover   []*discover.Generation
 
-	spoolFailed string // the last error, which was logged
+	spoolFailed string    // the last error, which was logged
+	saved       time.Time // the position in the runtimes' events
 
 	mu        sync.Mutex
 	chains    map[string]*chain // by their container's key
@@ -137,32 +140,75 @@ func (c *Collector) open(deps Deps) error {
 	if c.notify, err = notify.New(); err != nil {
 		c.log.Warn("the kernel tells nothing of new files, looking for them more often", slog.Any("error", err))
 	}
-	if c.scanner, err = c.newScanner(journalDir); err != nil {
+	if err := c.newScanner(journalDir, deps.Registerer); err != nil {
 		return err
 	}
 	c.listener, err = journal.Listen(c.cfg.Socket)
 	return err
 }
 
-func (c *Collector) newScanner(journalDir string) (*discover.Scanner, error) {
+// newScanner makes what finds logs, and what watches the runtimes of which it
+// learns whose they are.
+func (c *Collector) newScanner(journalDir string, reg prometheus.Registerer) error {
 	mapper, err := workload.NewMapper(c.cfg.Mapping)
 	if err != nil {
-		return nil, err
+		return err
+	}
+	if c.hub, err = runtime.New(runtime.Options{
+		Config: c.cfg.Runtimes, Source: c.cfg.Host, Whose: mapper.Ref, Append: c.journal.Append,
+		Since: c.position(), Logger: c.log, Registerer: reg,
+	}); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(c.spoolDir(), 0o700); err != nil {
-		return nil, fmt.Errorf("make spool: %w", err)
+		return fmt.Errorf("make spool: %w", err)
 	}
-	scanner, err := discover.New(discover.Options{
+	opts := discover.Options{
 		CRI: c.cfg.CRI, Docker: c.cfg.Docker, Files: c.cfg.Files, Journal: journalDir, Spool: c.spoolDir(),
 		Tenant: c.cfg.Tenant, Whose: mapper.Ref, Watch: c.notify.Dir,
-	})
-	if err != nil {
-		return nil, err
+	}
+	if c.hub.KnowsPods() {
+		opts.Known, opts.Wait = c.hub.Known, knownWait
+	}
+	if c.scanner, err = discover.New(opts); err != nil {
+		return err
 	}
 	for _, g := range c.inherited {
-		scanner.Remember(g)
+		c.scanner.Remember(g)
 	}
-	return scanner, nil
+	return nil
+}
+
+// knownWait is how long a pod's log waits for its runtime to say what its
+// labels are.
+const knownWait = 3 * time.Second
+
+// position is how far the runtime's events were dealt with by an earlier collector.
+func (c *Collector) position() time.Time {
+	b, err := durable.ReadFile(c.positionFile())
+	if err != nil {
+		return time.Time{} // what happened lately is told again, under the same names
+	}
+	at, err := time.Parse(time.RFC3339Nano, string(b))
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}
+
+func (c *Collector) positionFile() string { return filepath.Join(c.cfg.DataDir, "runtime-position") }
+
+// savePosition keeps it.
+func (c *Collector) savePosition() {
+	at := c.hub.Position()
+	if at.IsZero() || at.Equal(c.saved) {
+		return
+	}
+	if err := durable.WriteFile(c.positionFile(), []byte(at.UTC().Format(time.RFC3339Nano)), 0o600); err != nil {
+		c.log.Warn("position in the runtime's events cannot be saved; a restart would tell some again", slog.Any("error", err))
+		return
+	}
+	c.saved = at
 }
 
 // Close gives back what New took. Run does it itself.
@@ -206,10 +252,15 @@ func (c *Collector) Run(ctx context.Context) error {
 
 	server := c.newServer()
 	var serving, shipping, reading, saving sync.WaitGroup
-	var served, shipped error
+	var served, shipped, watched error
 	shipping.Go(func() { shipped = c.ship.Run(shipCtx) })
 	saving.Go(func() { c.saveLoop(shipCtx) })
 	reading.Go(func() { c.scanLoop(readCtx, &reading) })
+	reading.Go(func() {
+		if watched = c.hub.Run(readCtx); watched != nil {
+			stopReading()
+		}
+	})
 	reading.Go(func() {
 		c.notify.Run(readCtx, func(dirs []string, all bool) { c.told(readCtx, dirs, all) })
 	})
@@ -245,7 +296,7 @@ func (c *Collector) Run(ctx context.Context) error {
 		c.log.Info("stopped before all was acknowledged, the rest is read again after the start",
 			slog.Int64("bytes", c.ship.Unacknowledged()))
 	}
-	return errors.Join(served, shipped, saved, c.Close())
+	return errors.Join(served, shipped, watched, saved, c.Close())
 }
 
 // told passes on what the kernel says of directories.
@@ -486,6 +537,7 @@ func (c *Collector) saveLoop(ctx context.Context) {
 		}
 		if begin.Sub(spooled) >= spoolEvery {
 			spooled = begin
+			c.savePosition()
 			deleted := c.deleted()
 			c.spool(begin, deleted)
 			c.unpin(deleted)

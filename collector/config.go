@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/coldscope/coldscope/collector/discover"
+	"github.com/coldscope/coldscope/collector/runtime"
 	"github.com/coldscope/coldscope/internal/wire"
 	"github.com/coldscope/coldscope/internal/workload"
 )
@@ -35,6 +36,9 @@ type Config struct {
 	Files []discover.Files `yaml:"files"`
 	// Mapping says which containers run functions and what these are called.
 	Mapping workload.Options `yaml:"mapping"`
+	// Runtimes says which container runtimes are watched for what happens to
+	// instances.
+	Runtimes runtime.Config `yaml:"runtimes"`
 	// Tenant owns what does not say whose it is. Default "default".
 	Tenant string `yaml:"tenant"`
 	// Targets are aggregators among which instances are spread: all of one
@@ -111,6 +115,9 @@ func (c Config) WithDefaults() Config {
 	}
 	orElse(&c.Tenant, "default")
 	orElse(&c.Mapping.Tenant, c.Tenant)
+	if c.Runtimes.NodeName == "" {
+		c.Runtimes.NodeName = os.Getenv("NODE_NAME")
+	}
 	orElse(&c.PollInterval, 20*time.Millisecond)
 	orElse(&c.PartialTimeout, 5*time.Second)
 	orElse(&c.LineBytes, 1<<20)
@@ -149,12 +156,17 @@ func (c Config) Validate() error {
 			bad(fmt.Sprintf("files[%d]", i), "%s", err)
 		}
 	}
-	if err := c.Mapping.Validate(); err != nil {
+	section := func(prefix string, err error) {
+		if err == nil {
+			return
+		}
 		for line := range strings.SplitSeq(err.Error(), "\n") {
 			key, what, _ := strings.Cut(line, ": ")
-			bad(key, "%s", what)
+			bad(prefix+key, "%s", what)
 		}
 	}
+	section("", c.Mapping.Validate())
+	section("runtimes.", c.Runtimes.Validate())
 	for i, t := range c.Targets {
 		if err := t.Validate(); err != nil {
 			bad(fmt.Sprintf("targets[%d]", i), "%s", err)

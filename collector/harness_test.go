@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/grafana/loki/pkg/push"
 
+	"github.com/coldscope/coldscope/collector/runtime"
 	"github.com/coldscope/coldscope/collector/tail"
 	"github.com/coldscope/coldscope/internal/wire"
 )
@@ -305,6 +306,7 @@ func testConfig(t testing.TB) Config {
 	cfg := Config{
 		DataDir: filepath.Join(dir, "data"), Host: "h1",
 		CRI: []string{filepath.Join(dir, "pods")}, Docker: []string{filepath.Join(dir, "docker")},
+		Runtimes:     runtime.Config{Docker: "off", Containerd: "off", Kubernetes: "off", EBPF: "off"},
 		ScanInterval: 50 * time.Millisecond, BatchAge: 20 * time.Millisecond, StopTimeout: time.Second,
 	}
 	// A Unix socket's path is short.

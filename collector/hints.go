@@ -63,6 +63,7 @@ func (h *hints) observe(events []faas.Event) {
 
 // accept makes a platform's events durable, and lets all see them who need to.
 func (c *Collector) accept(ctx context.Context, events []faas.Event) error {
+	c.hub.Platform(events) // now, since it reads control groups
 	if err := c.journal.Append(ctx, events); err != nil {
 		return err
 	}

@@ -67,7 +67,8 @@ type Options struct {
 	// Whose says whose a container is; false if nobody wants its log.
 	Whose func(*workload.Container) (faas.Ref, bool)
 	// Known gives what a runtime knows of a pod's container; nil if no runtime
-	// is asked. A log whose container it does not know waits for at most Wait.
+	// is asked. A log of a pod of kubelet's whose container it does not know
+	// waits for at most Wait.
 	Known func(podUID, name string) (*workload.Container, bool)
 	Wait  time.Duration
 	// Watch is told every directory in which new names matter; may be nil.

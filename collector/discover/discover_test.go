@@ -83,8 +83,8 @@ func TestCRI(t *testing.T) {
 // What a runtime knows of a pod's container decides, and is waited for.
 func TestKnown(t *testing.T) {
 	root := t.TempDir()
-	touch(t, filepath.Join(root, "shop_cart-00001-deployment-xyz_uid", "user-container", "0.log"))
-	touch(t, filepath.Join(root, "shop_cart-00001-deployment-xyz_uid", "queue-proxy", "0.log"))
+	touch(t, filepath.Join(root, "shop_cart-00001-deployment-xyz_1f4b3a52-6d0e-4c53-9a51-2f9f0f3c6a10", "user-container", "0.log"))
+	touch(t, filepath.Join(root, "shop_cart-00001-deployment-xyz_1f4b3a52-6d0e-4c53-9a51-2f9f0f3c6a10", "queue-proxy", "0.log"))
 	var labels map[string]string
 	s := scanner(t, Options{
 		CRI: []string{root}, Wait: time.Minute,
@@ -99,13 +99,13 @@ func TestKnown(t *testing.T) {
 	}
 	labels = map[string]string{"serving.knative.dev/service": "cart", "serving.knative.dev/revision": "cart-00001"}
 	_, gens := scanNames(t, s, root, false)
-	want := faas.Ref{Tenant: "t", Namespace: "shop", Function: "cart", Version: "cart-00001", Instance: "uid"}
+	want := faas.Ref{Tenant: "t", Namespace: "shop", Function: "cart", Version: "cart-00001", Instance: "1f4b3a52-6d0e-4c53-9a51-2f9f0f3c6a10"}
 	if len(gens) != 1 || gens[0].Container.Ref != want || gens[0].Container.ID != "c1" {
 		t.Fatalf("found %+v", gens)
 	}
 	// A runtime that does not know it in time has had its chance.
 	labels = nil
-	touch(t, filepath.Join(root, "shop_other_uid2", "c", "0.log"))
+	touch(t, filepath.Join(root, "shop_other_2f4b3a52-6d0e-4c53-9a51-2f9f0f3c6a10", "c", "0.log"))
 	if names, _ := scanNames(t, s, root, true); len(names) != 0 {
 		t.Fatalf("not waited: %v", names)
 	}

@@ -39,6 +39,10 @@ func (sc *scan) pod(path string) {
 	}
 }
 
+// shortestUID is the length of the shortest ID that kubelet gives a pod: that
+// of a static one. What has a shorter one is no pod of a runtime.
+const shortestUID = 32
+
 type criLayout struct {
 	sc   *scan
 	path string
@@ -79,7 +83,7 @@ func (l criLayout) container(string) (*Container, error) {
 		switch {
 		case ok:
 			c = known
-		case l.sc.now().Sub(l.sc.dirs[place{path: l.path}].first) < l.sc.opts.Wait:
+		case len(c.Pod.UID) >= shortestUID && l.sc.now().Sub(l.sc.dirs[place{path: l.path}].first) < l.sc.opts.Wait:
 			return nil, errWait
 		}
 	}
