@@ -122,11 +122,13 @@ func printStatus(w io.Writer, s *collector.Status, all bool) error {
 	return t.Flush()
 }
 
-func shorten(s string) string {
-	if len(s) > 12 {
-		return s[:12]
+// shorten cuts a container's ID as runtimes' commands do, and no other name.
+func shorten(instance string) string {
+	const id, short = 64, 12
+	if len(instance) == id && strings.Trim(instance, "0123456789abcdef") == "" {
+		return instance[:short]
 	}
-	return s
+	return instance
 }
 
 // clean keeps what others chose as names from steering the terminal.
