@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/s2"
+
+	"github.com/coldscope/coldscope/collector/ship"
 )
 
 // encoder is a sink that does the client's work and throws it away.
@@ -24,11 +26,11 @@ func (e *encoder) PushEncoded(_ context.Context, _ string, raw []byte) error {
 // batched, encoded as a Loki push, acknowledged.
 func BenchmarkCollector(b *testing.B) {
 	for _, format := range []string{"cri", "docker"} {
-		b.Run(format, func(b *testing.B) { benchmarkCollector(b, format == "docker") })
+		b.Run(format, func(b *testing.B) { benchmarkCollector(b, format == "docker", &encoder{}) })
 	}
 }
 
-func benchmarkCollector(b *testing.B, docker bool) {
+func benchmarkCollector(b *testing.B, docker bool, sink ship.Sink) {
 	cfg := testConfig(b)
 	cfg.InFlight = 1 // of one encoder
 	cfg.ScanInterval, cfg.BatchAge = time.Millisecond, 20*time.Millisecond
@@ -59,7 +61,6 @@ func benchmarkCollector(b *testing.B, docker bool) {
 	for b.Loop() {
 		b.StopTimer()
 		cfg.DataDir = b.TempDir()
-		sink := &encoder{}
 		c, err := New(cfg, Deps{Sink: sink})
 		if err != nil {
 			b.Fatal(err)

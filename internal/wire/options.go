@@ -62,6 +62,18 @@ type BasicAuth struct {
 	PasswordFile string `yaml:"password_file"`
 }
 
+// Name is the target without what is secret in it: it names the peer in
+// metrics and logs, and everywhere the same.
+func (o Options) Name() string {
+	u, err := parseTarget(o.Target)
+	if err != nil {
+		return ""
+	}
+	u.User, u.RawQuery, u.Fragment = nil, "", ""
+	u.Path = strings.TrimRight(u.Path, "/")
+	return u.String()
+}
+
 func (o Options) withDefaults() Options {
 	if o.ConnectTimeout <= 0 {
 		o.ConnectTimeout = 5 * time.Second
