@@ -69,7 +69,7 @@ func (c *Collector) newGeneration(g *discover.Generation) *generation {
 		c: c, found: g,
 		file:    tail.New(g.File, g.Container.Owner, c.cfg.LineBytes+recordOverhead),
 		decoder: runtimelog.NewDecoder(format),
-		joiner:  runtimelog.NewJoiner(c.cfg.LineBytes),
+		joiner:  runtimelog.NewJoiner(c.cfg.LineBytes, c.cfg.PartialTimeout, nil),
 	}
 	gen.view.Store(&view{})
 	return gen
@@ -196,16 +196,7 @@ func (g *generation) record(ctx context.Context, r tail.Record) error {
 	if g.found.Container.Kind == discover.Journal {
 		return g.event(ctx, r, rec.Body)
 	}
-	if g.joiner.Open() {
-		// Times of records, not of ours: whoever reads this file gets the same lines.
-		if err := g.flush(ctx, r.Offset, rec.Time.Add(-g.c.cfg.PartialTimeout)); err != nil {
-			return err
-		}
-	}
-	if l, ok := g.joiner.Add(rec, r.Offset, r.End); ok {
-		return g.send(ctx, l)
-	}
-	return nil
+	return g.joiner.Add(rec, r.Offset, r.End, func(l runtimelog.Line) error { return g.send(ctx, l) })
 }
 
 // send hands a line over.
@@ -258,10 +249,7 @@ func (g *generation) end(ctx context.Context, buf *tail.Buffer, now time.Time, e
 		return nil
 	}
 	if !ended {
-		if g.joiner.Open() && now.Sub(g.state.Modified) > g.c.cfg.PartialTimeout {
-			return g.flush(ctx, g.file.Pos(), always)
-		}
-		return nil
+		return g.joiner.Idle(g.file.Pos(), now.Sub(g.state.Modified), func(l runtimelog.Line) error { return g.send(ctx, l) })
 	}
 	if g.idleSince.IsZero() {
 		g.idleSince = now
@@ -272,7 +260,7 @@ func (g *generation) end(ctx context.Context, buf *tail.Buffer, now time.Time, e
 	if err := g.rest(ctx, buf); err != nil {
 		return err
 	}
-	if err := g.flush(ctx, g.file.Pos(), always); err != nil {
+	if err := g.joiner.Flush(g.file.Pos(), func(l runtimelog.Line) error { return g.send(ctx, l) }); err != nil {
 		return err
 	}
 	g.final = true
@@ -303,14 +291,6 @@ func (g *generation) rest(ctx context.Context, buf *tail.Buffer) error {
 	g.advance()
 	return nil
 }
-
-// flush takes the lines without their end whose last piece is older than before.
-func (g *generation) flush(ctx context.Context, end int64, before time.Time) error {
-	return g.joiner.Flush(end, before, func(l runtimelog.Line) error { return g.send(ctx, l) })
-}
-
-// always is after every record's time.
-var always = time.Unix(1<<40, 0)
 
 // publish shows others where the generation is.
 func (g *generation) publish() {
