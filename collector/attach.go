@@ -166,14 +166,14 @@ func (g *generation) truncated(ctx context.Context, now time.Time, cause error) 
 	g.c.log.Warn("file was truncated, reading it from its beginning",
 		slog.String("path", g.found.Path), slog.Int64("read", g.file.Pos()), slog.Any("error", cause))
 	if g.window != nil {
-		if err := g.flushed(ctx); err != nil {
+		if err := g.flushed(); err != nil {
 			return err
 		}
 		lost := g.state.Size - g.file.Pos()
 		g.c.detached(g.id)
 		// A copy goes on where this one was (copytruncate).
 		if lost > 0 && !g.ch.hasMate(g) {
-			if err := g.gap(ctx, now, lost, faas.GapTruncated); err != nil {
+			if err := g.gap(ctx, now, g.file.Pos(), lost, faas.GapTruncated); err != nil {
 				g.c.attached(g.id)
 				return err
 			}

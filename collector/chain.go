@@ -38,10 +38,6 @@ type chain struct {
 	inbox []*generation // new ones
 	all   []*generation // gens and inbox, for others
 
-	// cancel interrupts a pass that waits for memory, so that it sees that a
-	// generation was given up.
-	cancel atomic.Pointer[context.CancelFunc]
-
 	// asked and looked tell Settled that everything was read that was there
 	// when it asked: looked follows asked at the end of a pass.
 	asked, looked atomic.Uint64
@@ -129,10 +125,6 @@ func (ch *chain) listen() bool {
 // pass reads what is new in all generations, in order. ok is false if one
 // could not be read.
 func (ch *chain) pass(ctx context.Context) (progress, ok bool) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	ch.cancel.Store(&cancel)
-	defer ch.cancel.Store(nil)
 	buf := ch.c.buffer()
 	defer ch.c.release(buf)
 	now := time.Now()
@@ -147,7 +139,9 @@ func (ch *chain) pass(ctx context.Context) (progress, ok bool) {
 		}
 		progress = progress || p
 		ok = ok && err == nil
-		g.report(err)
+		if g.ctx.Err() == nil { // else it was given up meanwhile, which the next pass sees
+			g.report(err)
+		}
 	}
 	return progress, ok
 }
@@ -198,14 +192,6 @@ func (ch *chain) generations() []*generation {
 	ch.c.mu.Lock()
 	defer ch.c.mu.Unlock()
 	return slices.Clone(ch.all)
-}
-
-// interrupt makes a pass that waits look at its generations again.
-func (ch *chain) interrupt() {
-	if cancel := ch.cancel.Load(); cancel != nil {
-		(*cancel)()
-	}
-	ch.poke()
 }
 
 // buffer lends memory for one pass.

@@ -22,6 +22,7 @@ import (
 	"github.com/coldscope/coldscope/collector/journal"
 	"github.com/coldscope/coldscope/collector/notify"
 	"github.com/coldscope/coldscope/collector/runtime"
+	"github.com/coldscope/coldscope/collector/runtimelog"
 	"github.com/coldscope/coldscope/collector/ship"
 	"github.com/coldscope/coldscope/internal/durable"
 	"github.com/coldscope/coldscope/internal/faas"
@@ -55,6 +56,7 @@ type Collector struct {
 	notify     *notify.Notifier
 	scanner    *discover.Scanner
 	hub        *runtime.Hub
+	rules      *runtimelog.Rules
 	hints      *hints
 	listener   net.Listener
 	handler    http.Handler
@@ -139,6 +141,9 @@ func (c *Collector) open(deps Deps) error {
 	}
 	if c.notify, err = notify.New(); err != nil {
 		c.log.Warn("the kernel tells nothing of new files, looking for them more often", slog.Any("error", err))
+	}
+	if c.rules, err = c.cfg.Lines.Rules(); err != nil {
+		return err
 	}
 	if err := c.newScanner(journalDir, deps.Registerer); err != nil {
 		return err
@@ -391,7 +396,7 @@ func (c *Collector) dispatch(ctx context.Context, reading *sync.WaitGroup, found
 		c.chains[found.Container.Key] = ch
 		reading.Go(func() { ch.run(ctx) })
 	}
-	g := c.newGeneration(ch, found)
+	g := c.newGeneration(ctx, ch, found)
 	ch.all = append(ch.all, g)
 	ch.inbox = append(ch.inbox, g)
 	ch.poke()
@@ -473,6 +478,7 @@ func (c *Collector) forget(ch *chain, g *generation) {
 	if g.givenUp.Load() == nil { // else its inode may be another file's by now
 		c.scanner.Forget(g.found)
 	}
+	g.cancel()
 	_ = g.file.Close() // it was only read
 }
 

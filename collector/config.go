@@ -10,6 +10,7 @@ import (
 
 	"github.com/coldscope/coldscope/collector/discover"
 	"github.com/coldscope/coldscope/collector/runtime"
+	"github.com/coldscope/coldscope/collector/runtimelog"
 	"github.com/coldscope/coldscope/internal/wire"
 	"github.com/coldscope/coldscope/internal/workload"
 )
@@ -57,6 +58,8 @@ type Config struct {
 	// LineBytes is the longest body of a line; what is behind it is cut and
 	// counted. Default 1 MiB.
 	LineBytes int `yaml:"line_bytes"`
+	// Lines says which lines belong together, and what a carriage return is.
+	Lines runtimelog.JoinOptions `yaml:"lines"`
 	// LateAfter is how old a line is when it is read, so that it counts as late.
 	// Default 30 s.
 	LateAfter time.Duration `yaml:"late_after"`
@@ -167,6 +170,7 @@ func (c Config) Validate() error {
 	}
 	section("", c.Mapping.Validate())
 	section("runtimes.", c.Runtimes.Validate())
+	section("lines.", c.Lines.Validate())
 	for i, t := range c.Targets {
 		if err := t.Validate(); err != nil {
 			bad(fmt.Sprintf("targets[%d]", i), "%s", err)

@@ -36,6 +36,11 @@ type generation struct {
 	decoder *runtimelog.Decoder
 	joiner  *runtimelog.Joiner
 
+	// ctx ends with the collector's reading, and when the file is given up.
+	ctx    context.Context //nolint:containedctx // of the file's own life
+	cancel context.CancelFunc
+	send   func(runtimelog.Line) error // add, made once
+
 	stdout, stderr *ship.Stream
 
 	head      uint64     // hash of its first record; 0 until it has one
@@ -65,7 +70,7 @@ type view struct {
 	handed  int64     // how far it is done with once all lines that were handed over are acknowledged
 }
 
-func (c *Collector) newGeneration(ch *chain, g *discover.Generation) *generation {
+func (c *Collector) newGeneration(ctx context.Context, ch *chain, g *discover.Generation) *generation {
 	kind := tail.Kind{Compressed: g.Compressed}
 	format := runtimelog.CRI
 	switch g.Format {
@@ -86,8 +91,10 @@ func (c *Collector) newGeneration(ch *chain, g *discover.Generation) *generation
 		c: c, ch: ch, found: g,
 		file:    tail.New(g.File, kind, g.Container.Owner, c.cfg.LineBytes+recordOverhead),
 		decoder: runtimelog.NewDecoder(format),
-		joiner:  runtimelog.NewJoiner(c.cfg.LineBytes),
+		joiner:  runtimelog.NewJoiner(c.cfg.LineBytes, c.cfg.PartialTimeout, c.rules),
 	}
+	gen.ctx, gen.cancel = context.WithCancel(ctx)
+	gen.send = gen.add
 	gen.view.Store(&view{})
 	return gen
 }
@@ -130,30 +137,30 @@ func (g *generation) read(ctx context.Context, buf *tail.Buffer, now time.Time, 
 		g.state = g.file.State()
 	}
 	if changed && g.window != nil || g.file.Pos() < g.state.Size && g.window != nil && g.found.Compressed {
-		if err := g.records(ctx, buf); err != nil {
+		if err := g.records(buf); err != nil {
 			g.state = was
 			return g.file.Pos() > pos, err
 		}
 	}
-	if err := g.end(ctx, buf, now, state.Deleted || ended); err != nil {
+	if err := g.end(buf, now, state.Deleted || ended); err != nil {
 		return g.file.Pos() > pos, err
 	}
 	return g.file.Pos() > pos, nil
 }
 
 // records reads whole records to the file's end.
-func (g *generation) records(ctx context.Context, buf *tail.Buffer) error {
-	err := g.file.Records(buf, func(r tail.Record) error { return g.record(ctx, r) })
+func (g *generation) records(buf *tail.Buffer) error {
+	err := g.file.Records(buf, g.record)
 	if err == nil {
 		g.advance()
 	}
 	// Otherwise not all that is behind us was handed over: the offset has to stay.
-	return errors.Join(err, g.flushed(ctx))
+	return errors.Join(err, g.flushed())
 }
 
 // flushed hands over what was added.
-func (g *generation) flushed(ctx context.Context) error {
-	if err := g.out.Flush(ctx); err != nil {
+func (g *generation) flushed() error {
+	if err := g.out.Flush(g.ctx); err != nil {
 		return err
 	}
 	if !g.joiner.Open() {
@@ -172,7 +179,7 @@ func (g *generation) advance() {
 
 // record takes one record. One that cannot be given up yet comes again; any
 // other error is ctx's and the end.
-func (g *generation) record(ctx context.Context, r tail.Record) error {
+func (g *generation) record(r tail.Record) error {
 	rec, ok, err := g.decoder.Decode(r.Data, r.Cut, r.CutAt)
 	if err != nil {
 		if err := g.bury(r, ship.ReasonRecord, err); err != nil {
@@ -183,22 +190,13 @@ func (g *generation) record(ctx context.Context, r tail.Record) error {
 		return nil
 	}
 	if g.found.Format == discover.Journal {
-		return g.event(ctx, r, rec.Body)
+		return g.event(r, rec.Body)
 	}
-	if g.joiner.Open() {
-		// Times of records, not of ours: whoever reads this file gets the same lines.
-		if err := g.flush(ctx, r.Offset, rec.Time.Add(-g.c.cfg.PartialTimeout)); err != nil {
-			return err
-		}
-	}
-	if l, ok := g.joiner.Add(rec, r.Offset, r.End); ok {
-		return g.send(ctx, l)
-	}
-	return nil
+	return g.joiner.Add(rec, r.Offset, r.End, g.send)
 }
 
-// send hands a line over.
-func (g *generation) send(ctx context.Context, l runtimelog.Line) error {
+// add hands a line over.
+func (g *generation) add(l runtimelog.Line) error {
 	to := &g.stdout
 	if l.Stream == faas.Stderr {
 		to = &g.stderr
@@ -206,7 +204,7 @@ func (g *generation) send(ctx context.Context, l runtimelog.Line) error {
 	if *to == nil {
 		*to = ship.NewStream(g.found.Container.Ref, l.Stream, g.c.cfg.Host)
 	}
-	err := g.out.Add(ctx, *to, &ship.Line{
+	err := g.out.Add(g.ctx, *to, &ship.Line{
 		Time: l.Time, Body: l.Body, Offset: l.Offset, Truncated: l.Truncated, Safe: l.Safe,
 	})
 	if err == nil {
@@ -216,12 +214,12 @@ func (g *generation) send(ctx context.Context, l runtimelog.Line) error {
 }
 
 // event hands an event over, under the labels of whose it is.
-func (g *generation) event(ctx context.Context, r tail.Record, payload []byte) error {
+func (g *generation) event(r tail.Record, payload []byte) error {
 	e, err := wire.DecodeEvent(payload, g.c.cfg.Tenant)
 	if err != nil {
 		return g.bury(r, ship.ReasonEvent, err)
 	}
-	err = g.out.Add(ctx, g.c.platform(e.Ref), &ship.Line{Time: e.Time, Body: payload, Offset: r.Offset, Safe: r.End})
+	err = g.out.Add(g.ctx, g.c.platform(e.Ref), &ship.Line{Time: e.Time, Body: payload, Offset: r.Offset, Safe: r.End})
 	if err == nil {
 		g.ledger.streams[2]++
 	}
@@ -243,15 +241,15 @@ func (g *generation) bury(r tail.Record, reason string, cause error) error {
 // end takes what has no end and will not get one: an open line in a file that
 // has been quiet for long, and in one that nobody writes any more also a
 // record without its newline.
-func (g *generation) end(ctx context.Context, buf *tail.Buffer, now time.Time, ended bool) error {
+func (g *generation) end(buf *tail.Buffer, now time.Time, ended bool) error {
 	if g.final {
 		return nil
 	}
 	if !ended {
-		if g.joiner.Open() && now.Sub(g.state.Modified) > g.c.cfg.PartialTimeout {
-			return errors.Join(g.flush(ctx, g.file.Pos(), always), g.flushed(ctx))
+		if g.window == nil {
+			return nil
 		}
-		return nil
+		return errors.Join(g.joiner.Idle(g.file.Pos(), now.Sub(g.state.Modified), g.send), g.flushed())
 	}
 	if g.idleSince.IsZero() {
 		g.idleSince = now
@@ -259,11 +257,11 @@ func (g *generation) end(ctx context.Context, buf *tail.Buffer, now time.Time, e
 	if now.Sub(g.idleSince) < linger || g.window == nil && g.waits() {
 		return nil
 	}
-	if err := g.rest(ctx, buf); err != nil {
+	if err := g.rest(buf); err != nil {
 		return err
 	}
 	if g.window != nil {
-		if err := errors.Join(g.flush(ctx, g.file.Pos(), always), g.flushed(ctx)); err != nil {
+		if err := errors.Join(g.joiner.Flush(g.file.Pos(), g.send), g.flushed()); err != nil {
 			return err
 		}
 		g.advance()
@@ -273,7 +271,7 @@ func (g *generation) end(ctx context.Context, buf *tail.Buffer, now time.Time, e
 }
 
 // rest takes the record at the file's end that has no newline.
-func (g *generation) rest(ctx context.Context, buf *tail.Buffer) error {
+func (g *generation) rest(buf *tail.Buffer) error {
 	r, ok, err := g.file.Rest(buf)
 	if err != nil || !ok {
 		return err
@@ -293,21 +291,13 @@ func (g *generation) rest(ctx context.Context, buf *tail.Buffer) error {
 		}
 		g.begin(id, 0, checkpoint.Entry{})
 	}
-	if err := g.record(ctx, r); err != nil {
+	if err := g.record(r); err != nil {
 		return err
 	}
 	g.file.Skip(r.End)
 	g.advance()
 	return nil
 }
-
-// flush takes the lines without their end whose last piece is older than before.
-func (g *generation) flush(ctx context.Context, end int64, before time.Time) error {
-	return g.joiner.Flush(end, before, func(l runtimelog.Line) error { return g.send(ctx, l) })
-}
-
-// always is after every record's time.
-var always = time.Unix(1<<40, 0)
 
 // publish shows others where the generation is.
 func (g *generation) publish() {

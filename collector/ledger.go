@@ -130,11 +130,11 @@ func (g *generation) tell(ctx context.Context, now time.Time) {
 	}
 }
 
-// gap says that n bytes behind the position are lost.
-func (g *generation) gap(ctx context.Context, now time.Time, n int64, reason faas.GapReason) error {
+// gap says that n bytes from offset on are lost.
+func (g *generation) gap(ctx context.Context, now time.Time, offset, n int64, reason faas.GapReason) error {
 	ref := g.found.Container.Ref
 	err := g.c.lost(ctx, ref, now, faas.Gap{
-		FileID: wire.FormatFileID(g.id), Offset: g.file.Pos(), Bytes: n, From: g.ledger.To, To: now.UTC(), Reason: reason,
+		FileID: wire.FormatFileID(g.id), Offset: offset, Bytes: n, From: g.ledger.To, To: now.UTC(), Reason: reason,
 	}, g.found.Path)
 	if err == nil {
 		g.ledger.LostBytes += n
@@ -173,7 +173,8 @@ func (c *Collector) record(ctx context.Context, e faas.Event) error {
 // for the sink.
 func (g *generation) abandon(reason faas.GapReason) {
 	if g.givenUp.CompareAndSwap(nil, &reason) {
-		g.ch.interrupt()
+		g.cancel()
+		g.ch.poke()
 	}
 }
 
@@ -189,18 +190,20 @@ func (g *generation) giveUp(ctx context.Context, now time.Time, reason faas.GapR
 		g.final, g.state.Size = true, 0
 		return nil
 	}
-	if lost := g.state.Size - g.file.Pos(); lost > 0 {
-		if err := g.gap(ctx, now, lost, reason); err != nil {
+	from := g.joiner.Safe(g.file.Pos()) // a line whose end was not read is lost as a whole
+	if lost := g.state.Size - from; lost > 0 {
+		if err := g.gap(ctx, now, from, lost, reason); err != nil {
 			return err
 		}
 	}
+	g.ctx = ctx // what was handed over is not lost
 	g.joiner.Reset()
 	g.file.Skip(g.state.Size)
 	g.c.scanner.Forget(g.found)
 	_ = g.found.File.Close() // it was only read; its space is what is needed
 	g.advance()
 	g.final, g.idleSince = true, now
-	return g.flushed(ctx)
+	return g.flushed()
 }
 
 // behind is for how long the file has had something that is not acknowledged:

@@ -103,7 +103,11 @@ func TestCut(t *testing.T) {
 		if err != nil || !ok || got.Partial || got.Stream != faas.Stderr || !got.Time.Equal(at) {
 			t.Fatalf("cut at %d: %+v, %v", cutAt, got, err)
 		}
-		line, _ := NewJoiner(1<<20).Add(got, 0, 1)
+		var line Line
+		_ = NewJoiner(1<<20, time.Second, nil).Add(got, 0, 1, func(l Line) error {
+			line = l
+			return nil
+		})
 		if !strings.HasPrefix(long, string(line.Body)) || len(line.Body) < (cutAt-20)/2 || line.Truncated == 0 {
 			t.Fatalf("cut at %d: body %q, truncated %d", cutAt, line.Body, line.Truncated)
 		}
@@ -149,19 +153,19 @@ func FuzzCRI(f *testing.F) {
 }
 
 func join(t *testing.T, rec Record, cut int64) {
-	j := NewJoiner(100)
-	l, ok := j.Add(rec, 0, 10)
-	if ok == rec.Partial {
-		t.Fatalf("partial %v, and a line: %v", rec.Partial, ok)
+	j := NewJoiner(100, time.Second, nil)
+	var l Line
+	n := 0
+	take := func(got Line) error {
+		l, n = got, n+1
+		return nil
 	}
-	if !ok {
-		_ = j.Flush(10, at.AddDate(10_000, 0, 0), func(got Line) error {
-			l, ok = got, true
-			return nil
-		})
+	_ = j.Add(rec, 0, 10, take)
+	if (n > 0) == rec.Partial {
+		t.Fatalf("partial %v, and %d lines", rec.Partial, n)
 	}
-	if !ok {
-		return // a time beyond all
+	if _ = j.Flush(10, take); n != 1 {
+		t.Fatalf("%d lines", n)
 	}
 	if !utf8.Valid(l.Body) || len(l.Body) > 100 || l.Truncated < cut {
 		t.Errorf("body %q, truncated %d", l.Body, l.Truncated)

@@ -1,12 +1,13 @@
 package runtimelog
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/coldscope/coldscope/internal/faas"
@@ -21,10 +22,35 @@ func show(l Line) string {
 	return fmt.Sprintf("%s@%d %q cut %d safe %d", l.Stream, l.Offset, l.Body, l.Truncated, l.Safe)
 }
 
+// feed adds records that are ten bytes each and gives the lines.
+func feed(j *Joiner, records []Record) (got []string) {
+	for i, rec := range records {
+		_ = j.Add(rec, int64(10*i), int64(10*i+10), func(l Line) error {
+			got = append(got, show(l))
+			return nil
+		})
+	}
+	return got
+}
+
+func compare(t *testing.T, got, want []string) {
+	t.Helper()
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+func rules(t testing.TB, o JoinOptions) *Rules {
+	t.Helper()
+	r, err := o.Rules()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 func TestJoin(t *testing.T) {
-	j := NewJoiner(10)
-	var got []string
-	for i, rec := range []Record{
+	compare(t, feed(NewJoiner(10, time.Second, nil), []Record{
 		piece(faas.Stdout, "whole", false),
 		piece(faas.Stdout, "o1", true),
 		piece(faas.Stderr, "e1", true),
@@ -40,12 +66,8 @@ func TestJoin(t *testing.T) {
 		piece(faas.Stdout, "123456789é", false),
 		piece(faas.Stdout, "\xff\xfe\xc3", true),
 		piece(faas.Stdout, "\xa9", false), // a rune in two pieces
-	} {
-		if l, ok := j.Add(rec, int64(10*i), int64(10*i+10)); ok {
-			got = append(got, show(l))
-		}
-	}
-	want := []string{
+		piece(faas.Stdout, "a\x00b\rc\r", false),
+	}), []string{
 		`stdout@0 "whole" cut 0 safe 10`,
 		`stdout@10 "o1o2" cut 0 safe 10`,
 		`stdout@40 "between" cut 0 safe 10`,
@@ -56,33 +78,80 @@ func TestJoin(t *testing.T) {
 		`stdout@110 "12345678é" cut 1 safe 120`,
 		`stdout@120 "123456789" cut 2 safe 130`,
 		`stdout@130 "��é" cut 0 safe 150`,
-	}
-	if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {
-		t.Errorf("got\n%s\nwant\n%s", g, w)
-	}
+		`stdout@150 "a\x00b\rc\r" cut 0 safe 160`,
+	})
 }
 
-func TestFlush(t *testing.T) {
-	j := NewJoiner(100)
-	j.Add(piece(faas.Stderr, "e", true), 0, 10)
-	late := piece(faas.Stdout, "o", true)
-	late.Time = at.Add(time.Minute)
-	j.Add(late, 10, 20)
+func TestSplit(t *testing.T) {
+	j := NewJoiner(100, time.Second, rules(t, JoinOptions{CarriageReturns: "split"}))
+	cut := piece(faas.Stdout, "a\rbcd", false)
+	cut.Cut, cut.CutAt = 7, 3
+	compare(t, feed(j, []Record{
+		piece(faas.Stdout, "plain", false),
+		piece(faas.Stdout, "dos\r", false),
+		piece(faas.Stdout, "", false),
+		piece(faas.Stdout, "\r", false),
+		piece(faas.Stdout, "\r\r", false),
+		piece(faas.Stdout, "a\rb\rc", false),
+		piece(faas.Stdout, "\r\ra\r\rb\r", false),
+		piece(faas.Stdout, "1\r2", true),
+		piece(faas.Stderr, "e", false),
+		piece(faas.Stdout, "2\r", true),
+		piece(faas.Stdout, "", false),
+		cut,
+	}), []string{
+		`stdout@0 "plain" cut 0 safe 10`,
+		`stdout@10 "dos" cut 0 safe 20`,
+		`stdout@20 "" cut 0 safe 30`,
+		`stdout@30 "" cut 0 safe 40`,
+		`stdout@50 "a" cut 0 safe 50`,
+		`stdout@52 "b" cut 0 safe 50`,
+		`stdout@54 "c" cut 0 safe 60`,
+		`stdout@62 "a" cut 0 safe 60`,
+		`stdout@65 "b" cut 0 safe 70`,
+		`stdout@70 "1" cut 0 safe 70`,
+		`stderr@80 "e" cut 0 safe 70`,
+		`stdout@72 "22" cut 0 safe 70`,
+		`stdout@110 "a" cut 0 safe 110`,
+		`stdout@112 "b" cut 9 safe 120`,
+	})
+}
+
+// later is a record's time.
+func later(r Record, by time.Duration) Record {
+	r.Time = r.Time.Add(by)
+	return r
+}
+
+func TestTimes(t *testing.T) {
+	j := NewJoiner(100, 5*time.Second, rules(t, JoinOptions{Multiline: []string{"glog"}, Gap: 2 * time.Second}))
+	const head = "I1122 00:00:00.1 x"
+	compare(t, feed(j, []Record{
+		piece(faas.Stderr, "part", true),
+		later(piece(faas.Stdout, head, false), time.Second),
+		later(piece(faas.Stdout, "more", false), 3*time.Second), // just in time
+		later(piece(faas.Stdout, "late", false), 5*time.Second+1),
+	}), []string{
+		`stderr@0 "part" cut 0 safe 0`,
+		`stdout@10 "I1122 00:00:00.1 x\nmore" cut 0 safe 30`,
+		`stdout@30 "late" cut 0 safe 40`,
+	})
 	var got []string
 	take := func(l Line) error {
 		got = append(got, show(l))
 		return nil
 	}
-	_ = j.Flush(20, at, take)
-	if len(got) != 0 || !j.Open() {
-		t.Fatalf("too early: %v", got)
-	}
-	_ = j.Flush(20, at.Add(time.Second), take)
-	if g := strings.Join(got, "\n"); g != `stderr@0 "e" cut 0 safe 0` {
-		t.Errorf("got %s", g)
-	}
+	j.Reset()
+	feed(j, []Record{piece(faas.Stdout, head, false), piece(faas.Stderr, "part", true)})
+	_ = j.Idle(20, 4*time.Second, take)
+	compare(t, got, nil)
+	_ = j.Idle(20, 4*time.Second+1, take)
+	compare(t, got, []string{`stdout@0 "I1122 00:00:00.1 x" cut 0 safe 0`})
+	_ = j.Idle(20, 5*time.Second+1, take)
+	compare(t, got[1:], []string{`stderr@10 "part" cut 0 safe 20`})
 	stop := errors.New("stop")
-	if err := j.Flush(20, at.Add(time.Hour), func(Line) error { return stop }); !errors.Is(err, stop) {
+	feed(j, []Record{piece(faas.Stdout, head, false)})
+	if err := j.Flush(20, func(Line) error { return stop }); !errors.Is(err, stop) {
 		t.Error(err)
 	}
 	if j.Open() || j.Safe(20) != 20 {
@@ -93,38 +162,103 @@ func TestFlush(t *testing.T) {
 // Who begins to read at a line's Safe gets the lines that were not yielded up
 // to there, under the same names and with the same bodies, and nothing else.
 func TestSafe(t *testing.T) {
+	bodies := []string{
+		"plain", "", "{\"a\":1}", "a\rb\r\rc", "dos\r", "\r", "I1122 00:00:00.000000 1 x.go:1] head",
+		"panic: x", "goroutine 1 [running]:", "main.main()", "\t/x.go:1 +0x1", "java.lang.Error: x", "\tat a.b(C.java:1)", "Caused by: y",
+		pythonHead, "  File \"x\"", "ValueError: x", "During handling of the above exception, another exception occurred:",
+		"Error: x", "    at f (x.js:1:2)", "/x.js:1", "   ^", "START", "more",
+	}
+	gaps := []time.Duration{0, 0, 0, time.Millisecond, time.Second + 1, 7 * time.Second, -2 * time.Second}
+	options := []JoinOptions{
+		{},
+		{CarriageReturns: "split"},
+		{Multiline: []string{"traces"}},
+		{Multiline: []string{"traces", "glog"}, CarriageReturns: "split"},
+		{Multiline: []string{"glog"}, MaxLines: 3, MaxBytes: 60},
+		{Start: "^START", CarriageReturns: "split"},
+		{Continue: `^\s|^more`},
+		{Start: "^[A-Z]", Continue: "^[a-z]", MaxLines: 4},
+	}
+	type input struct {
+		Record
+		before time.Duration // how long the file was quiet
+	}
+	type reader struct {
+		lines []Line
+		names map[int64]string
+	}
 	rapid.Check(t, func(t *rapid.T) {
-		streams := rapid.SliceOfN(rapid.IntRange(0, 3), 1, 60).Draw(t, "records")
-		records := make([]Record, len(streams))
-		for i, k := range streams {
-			records[i] = piece(joined[k%2], fmt.Sprintf("%d,", i), k >= 2)
+		r, err := rapid.SampledFrom(options).Draw(t, "options").Rules()
+		if err != nil {
+			t.Fatal(err)
 		}
-		run := func(from int) (lines []Line, bodies map[int64]string) {
-			j := NewJoiner(1000)
-			bodies = map[int64]string{}
-			for i := from; i < len(records); i++ {
-				if l, ok := j.Add(records[i], int64(i), int64(i+1)); ok {
-					lines = append(lines, l)
-					bodies[l.Offset] = string(l.Body)
+		r.maxOverlap = rapid.SampledFrom([]int{3, maxOverlap}).Draw(t, "overlap")
+		var records []input
+		clock, latest := at, at
+		for range rapid.IntRange(1, 60).Draw(t, "records") {
+			clock = clock.Add(rapid.SampledFrom(gaps).Draw(t, "gap"))
+			quiet := max(0, clock.Sub(latest))
+			latest = latest.Add(quiet)
+			rec := piece(joined[rapid.IntRange(0, 1).Draw(t, "stream")], rapid.SampledFrom(bodies).Draw(t, "body"),
+				rapid.IntRange(0, 4).Draw(t, "partial") == 0)
+			rec.Time = clock
+			records = append(records, input{rec, quiet})
+		}
+		const size = 100 // of a record
+		run := func(from int, live bool) (got reader) {
+			j := NewJoiner(1000, 5*time.Second, r)
+			got.names = map[int64]string{}
+			take := func(l Line) error {
+				if was, ok := got.names[l.Offset]; ok {
+					t.Fatalf("two lines at %d: %q and %q", l.Offset, was, l.Body)
 				}
+				l.Body = bytes.Clone(l.Body)
+				got.names[l.Offset] = string(l.Body)
+				got.lines = append(got.lines, l)
+				return nil
 			}
-			return lines, bodies
+			for i := from; i < len(records); i++ {
+				rec := records[i]
+				if live && rec.before > 0 { // who reads as it is written sees the file quiet
+					_ = j.Idle(int64(i*size), rec.before, take)
+				}
+				_ = j.Add(rec.Record, int64(i*size), int64((i+1)*size), take)
+			}
+			_ = j.Flush(int64(len(records)*size), take)
+			return got
 		}
-		lines, bodies := run(0)
+		first := run(0, rapid.Bool().Draw(t, "live"))
+		var bytesIn, bytesOut int
+		for _, rec := range records {
+			bytesIn += len(bytes.ReplaceAll(rec.Body, []byte("\r"), nil))
+		}
+		for _, l := range first.lines {
+			bytesOut += len(bytes.Map(func(r rune) rune {
+				if r == '\r' || r == '\n' {
+					return -1
+				}
+				return r
+			}, l.Body))
+		}
+		if bytesIn != bytesOut {
+			t.Fatalf("%d bytes became %d", bytesIn, bytesOut)
+		}
 		safe := int64(0)
-		for i, l := range lines {
+		for i, l := range first.lines {
 			if l.Safe < safe {
 				t.Fatalf("line %d takes the offset back from %d to %d", i, safe, l.Safe)
 			}
-			safe = l.Safe
-			_, again := run(int(safe))
-			for offset, body := range again {
-				if bodies[offset] != body {
-					t.Fatalf("from %d: %q at %d, which was %q", safe, body, offset, bodies[offset])
+			if safe = l.Safe; safe%size != 0 {
+				t.Fatalf("line %d: %d is within a record", i, safe)
+			}
+			again := run(int(safe)/size, rapid.Bool().Draw(t, "live again"))
+			for offset, body := range again.names {
+				if was, ok := first.names[offset]; !ok || was != body {
+					t.Fatalf("from %d: %q at %d, which was %q", safe, body, offset, was)
 				}
 			}
-			for _, later := range lines[i+1:] {
-				if again[later.Offset] != bodies[later.Offset] {
+			for _, later := range first.lines[i+1:] {
+				if again.names[later.Offset] != first.names[later.Offset] {
 					t.Fatalf("from %d: the line at %d is missing", safe, later.Offset)
 				}
 			}
