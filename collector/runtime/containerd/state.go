@@ -35,7 +35,9 @@ type instance struct {
 	ref         faas.Ref
 	taskCreated time.Time
 	oom         bool
+	doubted     bool // a list said something else
 	ran         bool // Running has been told
+	timed       bool // so have the phases that led there
 	stopped     bool // so has Stopped
 }
 
@@ -84,16 +86,16 @@ func (s *state) demanded(ctx context.Context, i *instance, img *image, r *recons
 }
 
 // started tells that the instance's process runs. seen says that it was seen
-// to start, so that the way there is known.
+// to start, so that the way there is known; it may have been found before.
 func (s *state) started(ctx context.Context, i *instance, at time.Time, pid int, seen bool) {
-	if i.ran || i.stopped {
+	if !i.ran && !i.stopped {
+		i.ran = true
+		s.opts.Running(workload.Process{Ref: i.ref, ContainerID: i.container.ID, PID: pid, StartedAt: at})
+	}
+	if !seen || i.timed || i.taskCreated.IsZero() || i.taskCreated.Before(i.created) || at.Before(i.taskCreated) {
 		return
 	}
-	i.ran = true
-	s.opts.Running(workload.Process{Ref: i.ref, ContainerID: i.container.ID, PID: pid, StartedAt: at})
-	if !seen || i.taskCreated.IsZero() || i.taskCreated.Before(i.created) || at.Before(i.taskCreated) {
-		return
-	}
+	i.timed = true
 	s.out.put(ctx, []faas.Event{
 		s.phase(i, faas.PhaseDone{Name: faas.PhaseCreate, Start: i.created, End: i.taskCreated}),
 		s.phase(i, faas.PhaseDone{Name: faas.PhaseStart, Start: i.taskCreated, End: at}),
