@@ -190,9 +190,9 @@ func (w *Watcher) session(ctx context.Context, state *state) (connected bool, er
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	incoming := make(chan envelope)
+	incoming := make(chan envelope, incomingSize)
 	broken := make(chan error, 1) // the receiver's last word
-	wg.Go(func() { broken <- receive(ctx, stream, incoming) })
+	wg.Go(func() { broken <- receive(ctx, stream, state.exits.received, incoming) })
 
 	if err := s.list(ctx); err != nil {
 		return false, fmt.Errorf("list containers: %w", err)

@@ -12,7 +12,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/containerd/containerd/api/events"
+	"github.com/containerd/containerd/api/types"
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/coldscope/coldscope/internal/faas"
 	"github.com/coldscope/coldscope/internal/workload"
@@ -127,6 +131,9 @@ func TestStop(t *testing.T) {
 			out := &outbox{queue: make(chan []faas.Event, 2)}
 			i := &instance{ran: c.ran, oom: c.oom}
 			s := newState(opts, out)
+			if c.ran {
+				s.exits.started(i.object())
+			}
 			s.exited(t.Context(), i, time.Unix(1, 0), c.code)
 			s.exited(t.Context(), i, time.Unix(2, 0), c.code)
 			if len(out.queue) != 1 {
@@ -137,5 +144,40 @@ func TestStop(t *testing.T) {
 				t.Errorf("%+v", d)
 			}
 		})
+	}
+}
+
+// TestExits: a container is asked for once, whoever hears of its end first.
+func TestExits(t *testing.T) {
+	asked := map[string]int{}
+	x := newExits(func(id string) workload.Usage {
+		asked[id]++
+		return workload.Usage{MemoryPeak: 7}
+	})
+	exit := func(namespace, container, process string) envelope {
+		raw, err := proto.Marshal(&events.TaskExit{ContainerID: container, ID: process})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &types.Envelope{Namespace: namespace, Topic: "/tasks/exit", Event: &anypb.Any{Value: raw}}
+	}
+	for _, id := range []string{"received", "listed", "both"} {
+		x.started(object{"n", id})
+	}
+	x.received(exit("n", "received", "received"))
+	x.received(exit("n", "listed", "a process inside"))
+	x.received(exit("another", "listed", "listed"))
+	x.received(exit("n", "never started", "never started"))
+	for _, id := range []string{"received", "listed", "both"} {
+		if u := x.take(object{"n", id}); u.MemoryPeak != 7 {
+			t.Errorf("%s used %+v", id, u)
+		}
+	}
+	x.received(exit("n", "both", "both"))
+	if diff := cmp.Diff(map[string]int{"received": 1, "listed": 1, "both": 1}, asked); diff != "" {
+		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+	if len(x.running)+len(x.used) > 0 {
+		t.Errorf("left %v, %v", x.running, x.used)
 	}
 }

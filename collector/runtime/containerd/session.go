@@ -36,13 +36,18 @@ type session struct {
 	arrived map[object]startFacts
 }
 
-// receive hands over the stream's events until it breaks.
-func receive(ctx context.Context, stream eventsapi.Events_SubscribeClient, to chan<- envelope) error {
+// incomingSize is how many events may wait while the loop asks containerd for
+// something, so that the exits among them are looked at without delay.
+const incomingSize = 4096
+
+// receive looks at the stream's events and hands them over, until it breaks.
+func receive(ctx context.Context, stream eventsapi.Events_SubscribeClient, look func(envelope), to chan<- envelope) error {
 	for {
 		e, err := stream.Recv()
 		if err != nil {
 			return err
 		}
+		look(e)
 		select {
 		case to <- e:
 		case <-ctx.Done():

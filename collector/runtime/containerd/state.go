@@ -18,10 +18,11 @@ const (
 	reasonUnseen      = "unseen"       // while containerd could not be watched
 )
 
-// state is what is known over all connections. One goroutine has it.
+// state is what is known over all connections. One goroutine has it, but for exits.
 type state struct {
 	opts      *Options
 	out       *outbox
+	exits     *exits
 	pulls     *pulls
 	images    *recent[object, *image] // by their target's digest
 	sandboxes map[object]*sandbox
@@ -41,9 +42,12 @@ type instance struct {
 	stopped     bool // so has Stopped
 }
 
+func (i *instance) object() object { return object{i.namespace, i.container.ID} }
+
 func newState(opts *Options, out *outbox) *state {
 	return &state{
 		opts: opts, out: out,
+		exits:     newExits(opts.Exited),
 		pulls:     newPulls(),
 		images:    newRecent[object, *image](maxImages),
 		sandboxes: map[object]*sandbox{},
@@ -91,6 +95,7 @@ func (s *state) started(ctx context.Context, i *instance, at time.Time, pid int,
 	if !i.ran && !i.stopped {
 		i.ran = true
 		s.opts.Running(workload.Process{Ref: i.ref, ContainerID: i.container.ID, PID: pid, StartedAt: at})
+		s.exits.started(i.object())
 	}
 	if !seen || i.timed || i.taskCreated.IsZero() || i.taskCreated.Before(i.created) || at.Before(i.taskCreated) {
 		return
@@ -157,7 +162,7 @@ func (s *state) stop(ctx context.Context, i *instance, at time.Time, d faas.Stop
 	}
 	i.stopped = true
 	if i.ran {
-		usage := s.opts.Exited(i.container.ID)
+		usage := s.exits.take(i.object())
 		d.MemoryPeak, d.CPUTime = usage.MemoryPeak, usage.CPUTime.Seconds()
 		// Others of its group may have been killed and not the first process.
 		i.oom = i.oom || (usage.OOMKills > 0 && d.Reason == reasonKilled)
