@@ -51,16 +51,22 @@ type buildError struct {
 func (e *buildError) Error() string { return "build program: " + e.err.Error() + "\n" + e.stderr }
 func (e *buildError) Unwrap() error { return e.err }
 
-// ProgramLayer is the layer with /program, which an image's command may run:
-// serve WAIT PORT, exit WAIT CODE or eat WAIT MIB. Padding is bytes beside it
-// that cannot be compressed, and make it another layer than the sandboxes'.
-func ProgramLayer(t testing.TB, padding int) v1.Layer {
+// Program is the executable that ProgramLayer has at /program.
+func Program(t testing.TB) []byte {
 	t.Helper()
 	data, err := build(t)
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := []image.File{{Name: "/program", Mode: 0o755, Data: data}}
+	return data
+}
+
+// ProgramLayer is the layer with /program, which an image's command may run:
+// serve WAIT PORT, exit WAIT CODE or eat WAIT MIB. Padding is bytes beside it
+// that cannot be compressed, and make it another layer than the sandboxes'.
+func ProgramLayer(t testing.TB, padding int) v1.Layer {
+	t.Helper()
+	files := []image.File{{Name: "/program", Mode: 0o755, Data: Program(t)}}
 	if padding > 0 {
 		files = append(files, image.File{Name: "/padding", Data: random(uint64(padding), padding)})
 	}

@@ -74,14 +74,15 @@ func in(ctx context.Context, namespace string) (context.Context, context.CancelF
 	return metadata.AppendToOutgoingContext(ctx, "containerd-namespace", namespace), cancel
 }
 
-// absent reports whether an error says that there is no such thing, any more
-// or at all: the service included.
+// absent reports whether an error says that a thing is not there, or that
+// containerd cannot tell of it, ever: then the watcher does without. Any
+// other error is the connection's.
 func absent(err error) bool {
 	switch status.Code(err) {
-	case codes.NotFound, codes.Unimplemented:
-		return true
-	default:
+	case codes.OK, codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
 		return false
+	default:
+		return true
 	}
 }
 
@@ -205,6 +206,9 @@ func (c *client) criSandbox(ctx context.Context, id string) (*cri.PodSandboxStat
 
 // target is what an image's name stands for, nil if there is no such image.
 func (c *client) target(ctx context.Context, namespace, name string) (*types.Descriptor, error) {
+	if name == "" { // a container made from a directory
+		return nil, nil
+	}
 	ctx, cancel := in(ctx, namespace)
 	defer cancel()
 	r, err := c.images.Get(ctx, &imagesapi.GetImageRequest{Name: name})
@@ -230,7 +234,7 @@ func (c *client) unpacked(ctx context.Context, namespace, snapshotter, chainID s
 	ctx, cancel := in(ctx, namespace)
 	defer cancel()
 	r, err := c.snapshots.Stat(ctx, &snapshotsapi.StatSnapshotRequest{Snapshotter: snapshotter, Key: chainID})
-	if absent(err) || status.Code(err) == codes.InvalidArgument { // no such snapshotter
+	if absent(err) {
 		return time.Time{}, nil
 	}
 	return timeOf(r.GetInfo().GetCreatedAt()), err

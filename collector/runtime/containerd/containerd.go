@@ -54,49 +54,62 @@ type Watcher struct {
 
 // New checks opts. Nothing starts before Run.
 func New(opts Options) (*Watcher, error) {
-	switch {
-	case opts.Source == "":
-		return nil, errors.New("watch containerd: Source is missing")
-	case opts.Whose == nil || opts.Emit == nil || opts.Running == nil || opts.Exited == nil:
-		return nil, errors.New("watch containerd: one of Whose, Emit, Running and Exited is missing")
+	if err := opts.complete(); err != nil {
+		return nil, fmt.Errorf("watch containerd: %w", err)
 	}
 	if opts.Socket == "" {
 		opts.Socket = DefaultSocket
 	}
-	if opts.Known == nil {
-		opts.Known = func(*workload.Container) {}
-	}
-	if opts.Logger == nil {
-		opts.Logger = slog.New(slog.DiscardHandler)
-	}
 	return &Watcher{opts: opts}, nil
+}
+
+func (o *Options) complete() error {
+	switch {
+	case o.Source == "":
+		return errors.New("no Source")
+	case o.Whose == nil || o.Emit == nil || o.Running == nil || o.Exited == nil:
+		return errors.New("one of Whose, Emit, Running and Exited is missing")
+	}
+	if o.Known == nil {
+		o.Known = func(*workload.Container) {}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return nil
 }
 
 // Run watches until ctx ends, and then returns nil. A containerd that is not
 // there, or goes away, is looked for again for as long as that takes.
 func (w *Watcher) Run(ctx context.Context) error {
-	out := &outbox{emit: w.opts.Emit, queue: make(chan []faas.Event, outboxSize)}
+	run(ctx, &w.opts, w.session)
+	return nil
+}
+
+// run has session watch a runtime until ctx ends, connection by connection.
+// session reports whether the runtime answered at all.
+func run(ctx context.Context, opts *Options, session func(context.Context, *state) (bool, error)) {
+	out := &outbox{emit: opts.Emit, queue: make(chan []faas.Event, outboxSize)}
 	var wg sync.WaitGroup
 	wg.Go(func() { out.run(ctx) })
 	defer wg.Wait()
 
-	state := newState(&w.opts, out)
+	state := newState(opts, out)
 	backoff := minBackoff
 	for ctx.Err() == nil {
-		connected, err := w.session(ctx, state)
+		connected, err := session(ctx, state)
 		if ctx.Err() != nil {
-			break
+			return
 		}
 		if connected {
-			w.opts.Logger.Warn("lost containerd", "socket", w.opts.Socket, "error", err)
+			opts.Logger.Warn("lost the container runtime", "socket", opts.Socket, "error", err)
 			backoff = minBackoff
 		} else {
-			w.opts.Logger.Debug("containerd is not there", "socket", w.opts.Socket, "error", err)
+			opts.Logger.Debug("the container runtime is not there", "socket", opts.Socket, "error", err)
 		}
 		wait(ctx, backoff/2+rand.N(backoff))
 		backoff = min(2*backoff, maxBackoff)
 	}
-	return nil
 }
 
 // wait lets d pass, or less if ctx ends.
@@ -177,13 +190,13 @@ func (w *Watcher) session(ctx context.Context, state *state) (connected bool, er
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	incoming := make(chan envelope)
+	incoming := make(chan envelope, incomingSize)
 	broken := make(chan error, 1) // the receiver's last word
-	wg.Go(func() { broken <- receive(ctx, stream, incoming) })
+	wg.Go(func() { broken <- receive(ctx, stream, state.exits.received, incoming) })
 
 	if err := s.list(ctx); err != nil {
 		return false, fmt.Errorf("list containers: %w", err)
 	}
-	w.opts.Logger.Info("watching containerd", "socket", w.opts.Socket)
+	w.opts.Logger.Info("watching the container runtime", "socket", w.opts.Socket)
 	return true, s.loop(ctx, incoming, broken)
 }

@@ -179,6 +179,9 @@ func FuzzContainer(f *testing.F) {
 		if err != nil || d.container.MemoryLimit < 0 {
 			t.Errorf("%+v, %v", d, err)
 		}
+		if pid := pidOf(map[string]string{"info": string(metadata)}); pid != 0 && !json.Valid(metadata) {
+			t.Errorf("process %d in %q", pid, metadata)
+		}
 		if _, ok := startTicks(stat); ok && json.Valid([]byte(stat)) {
 			t.Errorf("%q is taken for a process", stat)
 		}

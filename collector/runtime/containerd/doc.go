@@ -31,4 +31,16 @@
 //
 // Polling begins with the first snapshot that is prepared for a layer, or (2.x
 // only) the first blob that is committed; a host that pulls nothing is never polled.
+//
+// # What is told again
+//
+// An event's ID is the container's with the fact's name. After a lost
+// connection the list of containers and tasks says what was missed. A watcher
+// that begins anew tells of the containers that it finds what is the same
+// whenever it is told: the demand, and the end. It does not tell phases and
+// layers again, nor a demand that began with a pull, since the pull's begin is
+// not kept by containerd and its predecessor knew it. A container whose task
+// is started a second time (CRI never does that) is not followed.
+//
+// [CRIWatcher] is for runtimes that have CRI alone.
 package containerd

@@ -61,7 +61,11 @@ func (r *record) wait(t *testing.T, what string, ok func() bool) {
 		case <-late:
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			t.Fatalf("%s did not come; events %v, running %v", what, r.events, r.running)
+			var ids []string
+			for _, e := range r.events {
+				ids = append(ids, e.ID)
+			}
+			t.Fatalf("%s did not come; %d run, events are\n%s", what, len(r.running), strings.Join(ids, "\n"))
 		}
 	}
 }
@@ -98,7 +102,15 @@ func (r *record) of(containerID string) []faas.Event {
 // it; the test's end does too.
 func watch(t *testing.T, socket string, r *record) (stop func()) {
 	t.Helper()
-	w, err := New(Options{
+	w, err := New(options(t, socket, r))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return start(t, w.Run)
+}
+
+func options(t *testing.T, socket string, r *record) Options {
+	return Options{
 		Host: "host-1", Source: "host-1", Socket: socket,
 		Whose: func(c *workload.Container) (faas.Ref, bool) {
 			name := c.Pod.Labels["function"]
@@ -130,13 +142,13 @@ func watch(t *testing.T, socket string, r *record) (stop func()) {
 		},
 		Known:  func(c *workload.Container) { r.change(func() { r.known[c.ID] = *c }) },
 		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
+}
+
+func start(t *testing.T, run func(context.Context) error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- w.Run(ctx) }()
+	go func() { done <- run(ctx) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {

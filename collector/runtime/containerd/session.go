@@ -26,21 +26,28 @@ type envelope = *types.Envelope
 // session is one connection's use of the state.
 type session struct {
 	*client
-	state *state
-	opts  *Options
-	since time.Time // what was created before may have been missed
-	poll  poller
+	state    *state
+	opts     *Options
+	since    time.Time // what was created before may have been missed
+	poll     poller
+	complete bool // one list has been read
+	again    bool // one more is wanted
 	// arrived has the images of the first list, by their manifests.
 	arrived map[object]startFacts
 }
 
-// receive hands over the stream's events until it breaks.
-func receive(ctx context.Context, stream eventsapi.Events_SubscribeClient, to chan<- envelope) error {
+// incomingSize is how many events may wait while the loop asks containerd for
+// something, so that the exits among them are looked at without delay.
+const incomingSize = 4096
+
+// receive looks at the stream's events and hands them over, until it breaks.
+func receive(ctx context.Context, stream eventsapi.Events_SubscribeClient, look func(envelope), to chan<- envelope) error {
 	for {
 		e, err := stream.Recv()
 		if err != nil {
 			return err
 		}
+		look(e)
 		select {
 		case to <- e:
 		case <-ctx.Done():
@@ -62,7 +69,9 @@ func (s *session) loop(ctx context.Context, incoming <-chan envelope, broken <-c
 		case <-s.poll.timer.C:
 			err = s.pollAll(ctx)
 		case <-relist.C:
-			err = s.list(ctx)
+			if err = s.list(ctx); s.again {
+				relist.Reset(relistAfter)
+			}
 		case err = <-broken:
 		case <-ctx.Done():
 			return ctx.Err()
@@ -241,11 +250,16 @@ func (s *session) sandbox(ctx context.Context, namespace, id string) (*sandbox, 
 	if status == nil || err != nil {
 		return nil, err
 	}
+	return sandboxFrom(status), nil
+}
+
+// sandboxFrom reads CRI's answer, which may be nil.
+func sandboxFrom(status *cri.PodSandboxStatus) *sandbox {
 	m := status.GetMetadata()
 	return &sandbox{created: nanoseconds(status.GetCreatedAt()), pod: workload.Pod{
 		Namespace: m.GetNamespace(), Name: m.GetName(), UID: m.GetUid(),
 		Labels: status.GetLabels(), Annotations: status.GetAnnotations(),
-	}}, nil
+	}}
 }
 
 func (s *session) imageOf(ctx context.Context, namespace string, target *types.Descriptor) (*image, error) {
@@ -316,6 +330,7 @@ func (s *session) list(ctx context.Context) error {
 			return err
 		}
 	}
+	s.again = false
 	there := map[object]bool{}
 	for _, namespace := range names {
 		if err := s.pollOnce(ctx, namespace); err != nil {
@@ -325,8 +340,8 @@ func (s *session) list(ctx context.Context) error {
 			return fmt.Errorf("namespace %s: %w", namespace, err)
 		}
 	}
-	for o := range s.state.instances {
-		if !there[o] {
+	for o, i := range s.state.instances {
+		if !there[o] && s.sure(i) {
 			s.state.removed(ctx, o, time.Now())
 		}
 	}
@@ -335,7 +350,7 @@ func (s *session) list(ctx context.Context) error {
 			delete(s.state.sandboxes, o)
 		}
 	}
-	s.state.listed = true
+	s.state.listed, s.complete = true, true
 	s.arrived = nil
 	return nil
 }
@@ -359,22 +374,49 @@ func (s *session) listNamespace(ctx context.Context, namespace string, there map
 				return err
 			}
 		}
-		if i := s.state.instances[o]; i != nil && !i.stopped {
-			if err := s.catchUp(ctx, i, tasks[c.GetID()]); err != nil {
-				return err
-			}
+		i, t := s.state.instances[o], tasks[c.GetID()]
+		if i == nil || i.stopped || !s.behind(i, t) {
+			continue
+		}
+		if err := s.catchUp(ctx, i, t); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+// behind reports whether the list knows more of an instance than was told. A
+// connection's later lists overtake events that are about to come, which say
+// more than a list does: then it is so only if the next list says the same.
+func (s *session) behind(i *instance, t *task.Process) bool {
+	switch t.GetStatus() {
+	case task.Status_RUNNING, task.Status_PAUSED, task.Status_PAUSING:
+		if i.ran {
+			return false
+		}
+	case task.Status_CREATED: // it will start, or be removed
+		return false
+	case task.Status_STOPPED:
+	case task.Status_UNKNOWN:
+		if !i.ran && s.complete {
+			return false
+		}
+	}
+	return s.sure(i)
+}
+
+// sure reports whether what a list says of an instance counts.
+func (s *session) sure(i *instance) bool {
+	if !s.complete || i.doubted {
+		return true
+	}
+	i.doubted, s.again = true, true
+	return false
+}
+
 // catchUp brings an instance to what its task says now; t is nil if it has
 // none, yet or any more.
 func (s *session) catchUp(ctx context.Context, i *instance, t *task.Process) error {
-	status := t.GetStatus()
-	if i.ran && (status == task.Status_RUNNING || status == task.Status_PAUSED || status == task.Status_PAUSING) {
-		return nil
-	}
 	var c *cri.ContainerStatus
 	if i.cri {
 		var err error
@@ -382,7 +424,7 @@ func (s *session) catchUp(ctx context.Context, i *instance, t *task.Process) err
 			return err
 		}
 	}
-	switch status {
+	switch t.GetStatus() {
 	case task.Status_RUNNING, task.Status_PAUSED, task.Status_PAUSING:
 		at := nanoseconds(c.GetStartedAt())
 		if at.IsZero() {
@@ -399,7 +441,7 @@ func (s *session) catchUp(ctx context.Context, i *instance, t *task.Process) err
 		} else if i.ran && c == nil {
 			s.state.stop(ctx, i, time.Now(), faas.Stopped{Reason: reasonUnseen})
 		}
-	case task.Status_CREATED: // it will start, or be removed
+	case task.Status_CREATED:
 	}
 	return nil
 }

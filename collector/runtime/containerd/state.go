@@ -18,10 +18,11 @@ const (
 	reasonUnseen      = "unseen"       // while containerd could not be watched
 )
 
-// state is what is known over all connections. One goroutine has it.
+// state is what is known over all connections. One goroutine has it, but for exits.
 type state struct {
 	opts      *Options
 	out       *outbox
+	exits     *exits
 	pulls     *pulls
 	images    *recent[object, *image] // by their target's digest
 	sandboxes map[object]*sandbox
@@ -35,13 +36,18 @@ type instance struct {
 	ref         faas.Ref
 	taskCreated time.Time
 	oom         bool
+	doubted     bool // a list said something else
 	ran         bool // Running has been told
+	timed       bool // so have the phases that led there
 	stopped     bool // so has Stopped
 }
+
+func (i *instance) object() object { return object{i.namespace, i.container.ID} }
 
 func newState(opts *Options, out *outbox) *state {
 	return &state{
 		opts: opts, out: out,
+		exits:     newExits(opts.Exited),
 		pulls:     newPulls(),
 		images:    newRecent[object, *image](maxImages),
 		sandboxes: map[object]*sandbox{},
@@ -84,16 +90,17 @@ func (s *state) demanded(ctx context.Context, i *instance, img *image, r *recons
 }
 
 // started tells that the instance's process runs. seen says that it was seen
-// to start, so that the way there is known.
+// to start, so that the way there is known; it may have been found before.
 func (s *state) started(ctx context.Context, i *instance, at time.Time, pid int, seen bool) {
-	if i.ran || i.stopped {
+	if !i.ran && !i.stopped {
+		i.ran = true
+		s.opts.Running(workload.Process{Ref: i.ref, ContainerID: i.container.ID, PID: pid, StartedAt: at})
+		s.exits.started(i.object())
+	}
+	if !seen || i.timed || i.taskCreated.IsZero() || i.taskCreated.Before(i.created) || at.Before(i.taskCreated) {
 		return
 	}
-	i.ran = true
-	s.opts.Running(workload.Process{Ref: i.ref, ContainerID: i.container.ID, PID: pid, StartedAt: at})
-	if !seen || i.taskCreated.IsZero() || i.taskCreated.Before(i.created) || at.Before(i.taskCreated) {
-		return
-	}
+	i.timed = true
 	s.out.put(ctx, []faas.Event{
 		s.phase(i, faas.PhaseDone{Name: faas.PhaseCreate, Start: i.created, End: i.taskCreated}),
 		s.phase(i, faas.PhaseDone{Name: faas.PhaseStart, Start: i.taskCreated, End: at}),
@@ -155,7 +162,7 @@ func (s *state) stop(ctx context.Context, i *instance, at time.Time, d faas.Stop
 	}
 	i.stopped = true
 	if i.ran {
-		usage := s.opts.Exited(i.container.ID)
+		usage := s.exits.take(i.object())
 		d.MemoryPeak, d.CPUTime = usage.MemoryPeak, usage.CPUTime.Seconds()
 		// Others of its group may have been killed and not the first process.
 		i.oom = i.oom || (usage.OOMKills > 0 && d.Reason == reasonKilled)
