@@ -3,6 +3,7 @@ package probe
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -48,7 +49,7 @@ func BenchmarkLook(b *testing.B) {
 	})
 	b.Run("proc", func(b *testing.B) {
 		for b.Loop() {
-			if all, err := procListeners(nil, "/proc", f.process.PID); len(all) != 1 || err != nil {
+			if all, err := procListeners("/proc", f.process.PID); len(all) != 1 || err != nil {
 				b.Fatal(all, err)
 			}
 		}
@@ -100,13 +101,13 @@ func BenchmarkStarting(b *testing.B) {
 					begin := cpuTime()
 					for i := range n {
 						p.Running(workload.Process{
-							Ref: f.process.Ref, ContainerID: fmt.Sprint(i), PID: f.process.PID, StartedAt: time.Now(),
+							Ref: f.process.Ref, ContainerID: strconv.Itoa(i), PID: f.process.PID, StartedAt: time.Now(),
 						})
 					}
 					<-time.After(time.Second)
 					used += cpuTime() - begin
 					for i := range n {
-						p.Exited(fmt.Sprint(i))
+						p.Exited(strconv.Itoa(i))
 					}
 				}
 				b.ReportMetric(used.Seconds()/float64(b.N)*100, "%core")
@@ -122,7 +123,7 @@ func BenchmarkReady(b *testing.B) {
 	p, r := run(b, Options{})
 	for i := range 200 {
 		process := f.process
-		process.ContainerID, process.StartedAt = fmt.Sprint(i), time.Now()
+		process.ContainerID, process.StartedAt = strconv.Itoa(i), time.Now()
 		p.Running(process)
 	}
 	for range 400 {

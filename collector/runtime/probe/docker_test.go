@@ -3,6 +3,7 @@ package probe
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -92,7 +93,7 @@ func onExit(t *testing.T, p *Prober, process workload.Process) workload.Usage {
 	defer unix.Close(fd)
 	for {
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 30000)
-		if err == unix.EINTR { //nolint:errorlint // a syscall's own
+		if errors.Is(err, unix.EINTR) {
 			continue
 		}
 		if n != 1 || err != nil {

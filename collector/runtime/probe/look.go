@@ -46,9 +46,20 @@ func (i *instance) elapsed(now time.Time) time.Duration { return i.age + now.Sub
 
 // view is what Run's goroutine looks with.
 type view struct {
-	netns *netns
-	proc  string
-	buf   []byte
+	netns  *netns
+	proc   string
+	buf    []byte
+	budget time.Duration // for looks, may be owed
+	spent  time.Time
+}
+
+// spend takes the time of a round off the budget, which grows by a share of
+// the time that passes, and says how long to pause if it is used up.
+func (v *view) spend(end time.Time, took time.Duration) (pause time.Duration) {
+	v.budget = min(maxBudget, v.budget+end.Sub(v.spent)/idleShare) - took
+	v.budget = max(v.budget, -maxPause/idleShare)
+	v.spent = end
+	return max(0, -v.budget*idleShare)
 }
 
 // round looks at every instance that is due and says when the next one is.
@@ -67,7 +78,7 @@ func (p *Prober) round(v *view) (next time.Time, ok bool) {
 		}
 	}
 	end := time.Now()
-	resume := end.Add(min(maxPause, idleShare*end.Sub(begin)))
+	resume := end.Add(v.spend(end, end.Sub(begin)))
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, item := range again {
@@ -95,7 +106,7 @@ func (p *Prober) lookAt(v *view, i *instance) (next time.Time, again bool) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH):
 		// The process has ended; Exited will say so.
-		return begin.Add(p.interval(i, begin)), true
+		return begin.Add(max(p.interval(i, begin), time.Second)), true
 	case err != nil:
 		p.metrics.failures.WithLabelValues("socket").Inc()
 		p.log.Debug("listening sockets cannot be read", "container_id", i.process.ContainerID, "error", err)
@@ -230,7 +241,7 @@ func (p *Prober) open(v *view, i *instance) error {
 func (p *Prober) listAll(v *view, i *instance) (all []listener, err error) {
 	if i.procNet {
 		p.metrics.looks.proc.Inc()
-		return procListeners(nil, v.proc, i.process.PID)
+		return procListeners(v.proc, i.process.PID)
 	}
 	p.metrics.looks.full.Inc()
 	if !i.host {

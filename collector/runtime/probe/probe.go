@@ -70,10 +70,11 @@ const (
 	// that listened before the first look.
 	traceGrace = 5 * time.Millisecond
 	latePoll   = 30 * time.Second // longest interval after Timeout
-	// idleShare bounds the share of one core that looks take, however many
-	// instances are starting: a round is followed by a pause this many times as long.
+	// idleShare bounds what looks take of one core, however many instances
+	// are starting: one part of so many, after a burst of at most maxBudget.
 	idleShare = 20
-	maxPause  = 250 * time.Millisecond
+	maxBudget = 20 * time.Millisecond
+	maxPause  = 500 * time.Millisecond
 	replySize = 32 << 10 // what the kernel puts into one answer
 )
 
