@@ -244,7 +244,7 @@ func open(name string, mode int) *file {
 
 func (f *file) close() {
 	if f != nil {
-		unix.Close(f.fd)
+		_ = unix.Close(f.fd) // only read
 	}
 }
 

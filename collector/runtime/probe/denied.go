@@ -16,7 +16,7 @@ var (
 	}
 	lostOwner = lost{
 		"socket_owner", "CAP_SYS_PTRACE",
-		"in the host's network namespace no readiness is told; elsewhere whatever listens in the container's is taken for its own",
+		"whatever listens in a container's network namespace is taken for its own",
 	}
 	lostEBPF = lost{
 		"ebpf", "Linux 5.8 with CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN",

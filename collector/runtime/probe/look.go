@@ -46,9 +46,20 @@ func (i *instance) elapsed(now time.Time) time.Duration { return i.age + now.Sub
 
 // view is what Run's goroutine looks with.
 type view struct {
-	netns *netns
-	proc  string
-	buf   []byte
+	netns  *netns
+	proc   string
+	buf    []byte
+	budget time.Duration // for looks, may be owed
+	spent  time.Time
+}
+
+// spend takes the time of a round off the budget, which grows by a share of
+// the time that passes, and says how long to pause if it is used up.
+func (v *view) spend(end time.Time, took time.Duration) (pause time.Duration) {
+	v.budget = min(maxBudget, v.budget+end.Sub(v.spent)/idleShare) - took
+	v.budget = max(v.budget, -maxPause/idleShare)
+	v.spent = end
+	return max(0, -v.budget*idleShare)
 }
 
 // round looks at every instance that is due and says when the next one is.
@@ -67,7 +78,7 @@ func (p *Prober) round(v *view) (next time.Time, ok bool) {
 		}
 	}
 	end := time.Now()
-	resume := end.Add(min(maxPause, idleShare*end.Sub(begin)))
+	resume := end.Add(v.spend(end, end.Sub(begin)))
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, item := range again {
@@ -91,11 +102,11 @@ func (p *Prober) lookAt(v *view, i *instance) (next time.Time, again bool) {
 	}
 	begin := time.Now()
 	timedOut := !i.overdue && i.elapsed(begin) >= p.opts.Timeout
-	since, found, err := p.find(v, i, begin, timedOut)
+	since, at, found, err := p.find(v, i, begin, timedOut)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH):
 		// The process has ended; Exited will say so.
-		return begin.Add(p.interval(i, begin)), true
+		return begin.Add(max(p.interval(i, begin), time.Second)), true
 	case err != nil:
 		p.metrics.failures.WithLabelValues("socket").Inc()
 		p.log.Debug("listening sockets cannot be read", "container_id", i.process.ContainerID, "error", err)
@@ -105,7 +116,7 @@ func (p *Prober) lookAt(v *view, i *instance) (next time.Time, again bool) {
 		i.waited, i.lastFull = true, time.Time{}
 		return begin.Add(traceGrace), true
 	case found:
-		p.ready(i, since, time.Now())
+		p.ready(i, since, at)
 		p.settle(i)
 		return time.Time{}, false
 	}
@@ -156,23 +167,25 @@ func (p *Prober) settle(i *instance) {
 }
 
 // find looks for a socket of the instance that takes connections at one of its
-// ports, and says since when it may have done so: the last look that would have seen it.
-func (p *Prober) find(v *view, i *instance, now time.Time, full bool) (since time.Time, found bool, err error) {
+// ports, and says between which times it began to: that of the last look that
+// would have seen it, and that of the kernel's answer.
+func (p *Prober) find(v *view, i *instance, now time.Time, full bool) (since, at time.Time, found bool, err error) {
 	if err := p.open(v, i); err != nil {
-		return since, false, err
+		return since, at, false, err
 	}
 	if now.Sub(i.foreignAt) > time.Second { // sockets are handed on; rarely
 		i.foreign, i.foreignAt = map[uint32]bool{}, now
 	}
 	full = full || i.host || i.procNet || i.lastFull.IsZero() || now.Sub(i.lastFull) >= max(100*time.Millisecond, i.elapsed(now)/16)
 	if !full {
-		found, err = p.findWildcard(v, i)
-		return i.lastLook, found, err
+		at, found, err = p.findWildcard(v, i)
+		return i.lastLook, at, found, err
 	}
 	all, err := p.listAll(v, i)
 	if err != nil {
-		return since, false, err
+		return since, at, false, err
 	}
+	at = time.Now()
 	since, i.lastFull, i.listening = i.lastFull, now, all
 	var candidates []listener
 	for _, l := range all {
@@ -183,24 +196,26 @@ func (p *Prober) find(v *view, i *instance, now time.Time, full bool) (since tim
 			}
 		}
 	}
-	return since, p.owned(v, i, candidates), nil
+	return since, at, p.owned(v, i, candidates), nil
 }
 
 // findWildcard looks for nothing but a server on all addresses, as nearly every one is.
-func (p *Prober) findWildcard(v *view, i *instance) (bool, error) {
+func (p *Prober) findWildcard(v *view, i *instance) (at time.Time, found bool, err error) {
 	p.metrics.looks.quick.Inc()
 	for _, port := range i.ports {
 		for _, family := range []byte{unix.AF_INET6, unix.AF_INET} {
 			l, ok, err := i.socket.wildcard(family, port)
 			if err != nil {
-				return false, err
+				return at, false, err
 			}
+			at = time.Now()
 			if ok && p.owned(v, i, []listener{l}) {
-				return true, nil
+				i.listening = []listener{l}
+				return at, true, nil
 			}
 		}
 	}
-	return false, nil
+	return at, false, nil
 }
 
 // open opens the netlink socket in the process's network namespace, once.
@@ -226,7 +241,7 @@ func (p *Prober) open(v *view, i *instance) error {
 func (p *Prober) listAll(v *view, i *instance) (all []listener, err error) {
 	if i.procNet {
 		p.metrics.looks.proc.Inc()
-		return procListeners(nil, v.proc, i.process.PID)
+		return procListeners(v.proc, i.process.PID)
 	}
 	p.metrics.looks.full.Inc()
 	if !i.host {
@@ -248,11 +263,14 @@ func (p *Prober) owned(v *view, i *instance, candidates []listener) bool {
 	if len(candidates) == 0 {
 		return false
 	}
-	held, err := sockets(v.proc, i.process.PID, i.group)
-	for _, l := range candidates {
-		if held[l.inode] {
-			return true
-		}
+	held := map[uint32]bool{}
+	ours := func(l listener) bool { return held[l.inode] }
+	err := socketsOf(v.proc, i.process.PID, held) // as a rule it is the first process
+	if err == nil && !slices.ContainsFunc(candidates, ours) {
+		held, err = sockets(v.proc, i.process.PID, i.group)
+	}
+	if slices.ContainsFunc(candidates, ours) {
+		return true
 	}
 	switch {
 	case errors.Is(err, fs.ErrPermission):

@@ -45,7 +45,7 @@ func openDiag(buf []byte) (*diagSocket, error) {
 	return &diagSocket{fd: fd, buf: buf}, nil
 }
 
-func (s *diagSocket) close() { unix.Close(s.fd) }
+func (s *diagSocket) close() { _ = unix.Close(s.fd) }
 
 // wildcard looks up the socket that takes connections to any address at port.
 // Of AF_INET it finds those of IPv6 that take IPv4 too. It is a look into a

@@ -85,10 +85,10 @@ func TestKernelAgrees(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := procListeners(nil, "/proc", 0); err == nil {
+	if _, err := procListeners("/proc", 0); err == nil {
 		t.Error("process 0 has sockets")
 	}
-	proc, err := procListeners(nil, "/proc", unix.Getpid())
+	proc, err := procListeners("/proc", unix.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}

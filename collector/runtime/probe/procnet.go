@@ -13,21 +13,21 @@ import (
 	"strconv"
 )
 
-// procListeners appends the listening sockets of the network namespace of pid
+// procListeners lists the listening sockets of the network namespace of pid
 // from /proc/PID/net/tcp and tcp6, all ports of them. It needs no capability,
 // and takes some 15 ms each time, since the kernel walks all of its tables.
-func procListeners(to []listener, proc string, pid int) ([]listener, error) {
+func procListeners(proc string, pid int) (all []listener, err error) {
 	for _, name := range []string{"net/tcp", "net/tcp6"} {
 		b, err := os.ReadFile(filepath.Join(proc, strconv.Itoa(pid), name))
 		if errors.Is(err, fs.ErrNotExist) && name == "net/tcp6" {
 			continue // a kernel without IPv6
 		}
 		if err != nil {
-			return to, fmt.Errorf("read sockets: %w", err)
+			return nil, fmt.Errorf("read sockets: %w", err)
 		}
-		to = parseProcNet(to, b)
+		all = parseProcNet(all, b)
 	}
-	return to, nil
+	return all, nil
 }
 
 // parseProcNet decodes /proc/net/tcp (proc(5)): in columns 2, 4 and 10 of a

@@ -84,19 +84,19 @@ func traceProgram(ring int) asm.Instructions {
 	}
 }
 
-// close may be called while read waits, which then ends with os.ErrClosed.
+// close gives back what the kernel holds; of errors nothing would follow. It may be called while read waits, which then ends with os.ErrClosed.
 func (t *trace) close() {
 	if t.reader != nil {
-		t.reader.Close()
+		_ = t.reader.Close()
 	}
 	if t.link != nil {
-		t.link.Close()
+		_ = t.link.Close()
 	}
 	if t.prog != nil {
-		t.prog.Close()
+		_ = t.prog.Close()
 	}
 	if t.ring != nil {
-		t.ring.Close()
+		_ = t.ring.Close()
 	}
 }
 
