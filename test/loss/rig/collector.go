@@ -277,3 +277,9 @@ func PlainConfig(f Format, dir string) string {
 	}
 	return fmt.Sprintf("collector:\n  files:\n    - path: %s/*.log*\n      function: plain\n      namespace: %s\n", dir, Namespace)
 }
+
+// LinksConfig is the configuration with which a collector follows kubelet's
+// links in dir.
+func LinksConfig(dir string) string {
+	return fmt.Sprintf("collector:\n  cri_links: [%s]\n", dir)
+}
