@@ -84,7 +84,7 @@ func scribble(ctx context.Context, l *rig.Log, dice *rand.Rand) {
 		stderr := dice.IntN(2) == 0
 		switch k := dice.IntN(1000); {
 		case k < 10 && l.Format != rig.Plain && l.Format != rig.Local:
-			l.Pieces(stderr, rig.Filler(dice.IntN(20_000)), 1+dice.IntN(8000), func() {
+			l.Pieces(stderr, rig.Filler(dice.IntN(20_000)), 500+dice.IntN(8000), func() {
 				if dice.IntN(3) == 0 {
 					l.Line(!stderr, rig.Filler(dice.IntN(100)))
 				}

@@ -62,7 +62,6 @@ var lacking = []feature{gz, inotify, local, plain, links, pieces, spool}
 type testCase struct {
 	name  string
 	needs feature // empty: nothing special
-	slow  bool    // too slow for go test
 	run   func(ctx context.Context, e *env) error
 }
 

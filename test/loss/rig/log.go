@@ -255,8 +255,8 @@ func (l *Log) split(body []byte, n int, stderr bool, now time.Time, f func(*corp
 		if !r.Partial {
 			return
 		}
-		if l.Format == CRI {
-			r.Time = r.Time.Add(time.Microsecond)
+		if l.Format == CRI { // each piece has its own; Docker's have one
+			r.Time = l.Now()
 		}
 	}
 }
