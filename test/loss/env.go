@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,9 +22,11 @@ type env struct {
 	dir    string // short: a Unix socket is below it
 	config string // of the collector
 	note   string // for the table
-	sink   *rig.Sink
-	c      *rig.Collector
-	logs   []*rig.Log
+	// foreign are beginnings of lines without a number that the case writes.
+	foreign []string
+	sink    *rig.Sink
+	c       *rig.Collector
+	logs    []*rig.Log
 }
 
 func newEnv(ctx context.Context, o options, name string) (*env, error) {
@@ -94,7 +97,7 @@ func (e *env) end(hard bool) error {
 		e.kill()
 		return nil
 	}
-	err := e.c.Terminate(20 * time.Second)
+	err := e.c.Terminate(time.Minute)
 	e.c = nil
 	return err
 }
@@ -116,6 +119,26 @@ func (e *env) bursts(n int) {
 // a moment is enough for the collector to see a new file or name.
 func (e *env) moment(ctx context.Context) error { return rig.Wait(ctx, 600*time.Millisecond) }
 
+// until waits until done holds; its error says what did not come.
+func (e *env) until(ctx context.Context, what string, done func() (bool, error)) error {
+	for begin := time.Now(); ; {
+		ok, err := done()
+		switch {
+		case ok || err != nil:
+			return err
+		case time.Since(begin) > patience:
+			return fmt.Errorf("%s, in %s", what, patience)
+		}
+		if err := rig.Wait(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// patience is how long nothing new comes until a case gives up: longer than
+// any pause between attempts.
+const patience = 30 * time.Second
+
 // settle waits until the sink has every line that was written, and looks
 // whether anything is wrong with them. It gives up when nothing new came for
 // a while.
@@ -125,7 +148,6 @@ func (e *env) settle(ctx context.Context) error {
 }
 
 func (e *env) settled(ctx context.Context) (rig.Report, error) {
-	const patience = 20 * time.Second // longer than any pause between attempts
 	expect := map[string]int{}
 	for _, l := range e.logs {
 		l.Written(expect)
@@ -142,6 +164,8 @@ func (e *env) settled(ctx context.Context) (rig.Report, error) {
 		switch {
 		case r.Wrong > 0:
 			return r, fmt.Errorf("%d entries are wrong: %s", r.Wrong, strings.Join(r.Examples, "\n"))
+		case e.stranger(r) != "":
+			return r, fmt.Errorf("nobody wrote this line: %.100q", e.stranger(r))
 		case len(r.Gaps) == 0:
 			return r, nil
 		case time.Since(since) > patience:
@@ -156,6 +180,16 @@ func (e *env) settled(ctx context.Context) (rig.Report, error) {
 			return r, err
 		}
 	}
+}
+
+// stranger gives a line that arrived and that nobody wrote: a piece of one.
+func (e *env) stranger(r rig.Report) string {
+	for line := range r.Foreign {
+		if !slices.ContainsFunc(e.foreign, func(known string) bool { return strings.HasPrefix(line, known) }) {
+			return line
+		}
+	}
+	return ""
 }
 
 // finish settles once more, and again behind a kill and a restart: what then

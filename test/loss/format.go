@@ -58,6 +58,7 @@ func interleaved(ctx context.Context, e *env) error {
 	}
 	for i := range 10 {
 		for _, l := range logs {
+			l.Overlapping(rig.Filler(100*i), rig.Filler(1000-100*i), 90, func() {})
 			n := 0
 			l.Pieces(i%2 == 0, rig.Filler(2000), 100, func() {
 				switch n++; {
@@ -119,10 +120,10 @@ func unterminated(ctx context.Context, e *env) error {
 		return err
 	}
 	for _, l := range e.both() { // and is removed at once
-		if err := e.moment(ctx); err != nil {
+		e.burst(l, 10)
+		if err := e.settle(ctx); err != nil {
 			return err
 		}
-		e.burst(l, 10)
 		l.Unterminated(false, rig.Filler(50))
 		l.Remove()
 	}
@@ -240,7 +241,7 @@ func localRotate(ctx context.Context, e *env) error {
 	}
 	for range 4 {
 		e.burst(l, 200)
-		if err := e.moment(ctx); err != nil {
+		if err := e.settle(ctx); err != nil {
 			return err
 		}
 		l.Compress(l.Rotate(), 2*time.Millisecond)
@@ -281,7 +282,7 @@ func plainRotate(ctx context.Context, e *env) error {
 	}
 	for range 5 {
 		e.burst(l, 100)
-		if err := e.moment(ctx); err != nil {
+		if err := e.settle(ctx); err != nil {
 			return err
 		}
 		l.Rotate()

@@ -90,12 +90,16 @@ func scribble(ctx context.Context, l *rig.Log, dice *rand.Rand) {
 				}
 				_ = rig.Wait(ctx, time.Duration(dice.IntN(20))*time.Millisecond) // the line is ended all the same
 			})
-		case k < 20 && l.Size() > 0:
+		case k < 25 && l.Format != rig.Plain && l.Format != rig.Local:
+			l.Overlapping(rig.Filler(dice.IntN(9000)), rig.Filler(dice.IntN(9000)), 500+dice.IntN(4000), func() {
+				_ = rig.Wait(ctx, time.Duration(dice.IntN(40))*time.Millisecond)
+			})
+		case k < 34 && l.Size() > 0:
 			to := l.Rotate()
 			if compress && l.Format != rig.Plain && dice.IntN(2) == 0 {
 				l.Compress(to, time.Duration(1+dice.IntN(5))*time.Millisecond)
 			}
-		case k < 30:
+		case k < 40:
 			l.Line(stderr, rig.Filler(dice.IntN(60_000)))
 		default:
 			for range 1 + dice.IntN(8) {

@@ -62,6 +62,7 @@ var lacking = []feature{gz, inotify, local, plain, links, pieces, spool}
 type testCase struct {
 	name  string
 	needs feature // empty: nothing special
+	timed bool    // passes only where the collector gets its turn soon: not for go test
 	run   func(ctx context.Context, e *env) error
 }
 

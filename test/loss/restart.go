@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -27,6 +28,7 @@ func restartCases() []testCase {
 		{"sink-down", restartSinkDown},
 		{"rotated-meanwhile", restartRotated},
 		{"within-a-line", restartWithinLine},
+		{"within-two-lines", restartWithinTwo},
 		{"at-once", restartAtOnce},
 	} {
 		cases = append(cases,
@@ -180,6 +182,41 @@ func restartWithinLine(hard bool) func(context.Context, *env) error {
 	}
 }
 
+// restartWithinTwo ends the collector at each place of two lines that overlap,
+// and after one of them has ended. Where one of them began the other is open:
+// no place to go on from.
+func restartWithinTwo(hard bool) func(context.Context, *env) error {
+	return func(ctx context.Context, e *env) error {
+		logs := e.both()
+		for i := range 4 { // in turn the one that began first ends first, and last
+			e.bursts(3)
+			if err := e.start(ctx); err != nil {
+				return err
+			}
+			var wait sync.WaitGroup
+			for _, l := range logs {
+				n, payloads := 0, [2][]byte{rig.Filler(1000), rig.Filler(3000)}
+				wait.Go(func() {
+					l.Overlapping(payloads[i%2], payloads[1-i%2], 400, func() {
+						if n++; n == 4+i {
+							_ = e.moment(ctx) // read, and what can be is acknowledged and saved
+						}
+					})
+				})
+				if i%2 == 1 { // the restart finds the end, too
+					wait.Wait()
+				}
+			}
+			err := rig.Wait(ctx, 450*time.Millisecond)
+			if err = errors.Join(err, e.end(hard)); err != nil {
+				return err
+			}
+			wait.Wait()
+		}
+		return e.start(ctx)
+	}
+}
+
 func restartAtOnce(hard bool) func(context.Context, *env) error {
 	return func(ctx context.Context, e *env) error {
 		e.both()
@@ -277,37 +314,48 @@ func checkpoint(change func([]byte) []byte) func(context.Context, *env) error {
 			if err := e.settle(ctx); err != nil {
 				return err
 			}
-			if err := e.moment(ctx); err != nil { // until it is saved
+			err := e.until(ctx, "no checkpoint is saved in the data directory", func() (bool, error) {
+				return len(e.checkpoints()) > 0, nil
+			})
+			if err = errors.Join(err, e.moment(ctx)); err != nil { // with what was settled, most likely
 				return err
 			}
 			e.kill()
 			e.bursts(300)
-			found, err := e.mistreat(change)
-			if err != nil {
+			if err := e.mistreat(change); err != nil {
 				return err
-			}
-			if found == 0 {
-				return errors.New("no checkpoint was found in the data directory")
 			}
 		}
 		return e.start(ctx)
 	}
 }
 
-func (e *env) mistreat(change func([]byte) []byte) (found int, err error) {
-	err = filepath.WalkDir(e.data(), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() || !strings.Contains(filepath.Base(path), "checkpoint") {
-			return err
+// checkpoints are the paths of whatever the collector keeps its places in.
+func (e *env) checkpoints() (paths []string) {
+	_ = filepath.WalkDir(e.data(), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() && strings.Contains(filepath.Base(path), "checkpoint") {
+			paths = append(paths, path)
 		}
-		found++
+		return nil // what goes meanwhile is none
+	})
+	return paths
+}
+
+func (e *env) mistreat(change func([]byte) []byte) error {
+	for _, path := range e.checkpoints() {
 		if change == nil {
-			return os.Remove(path)
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+			continue
 		}
 		b, err := os.ReadFile(path)
 		if err != nil {
 			return err
 		}
-		return os.WriteFile(path, change(b), 0o600)
-	})
-	return found, err
+		if err := os.WriteFile(path, change(b), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }

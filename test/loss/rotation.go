@@ -16,14 +16,14 @@ import (
 var rotationCases = []testCase{
 	{name: "rotate/docker", run: rotating(rig.JSONFile)},
 	{name: "rotate/kubelet", run: rotating(rig.CRI)},
-	{name: "rotate/flat-out", needs: inotify, run: flatOut},
+	{name: "rotate/flat-out", needs: inotify, timed: true, run: flatOut},
 	{name: "rotate/compress", run: compressed},
 	{name: "rotate/compress-before-seen", needs: gz, run: compressedUnseen},
 	{name: "rotate/compress-half-read", needs: gz, run: compressedHalfRead},
 	{name: "rotate/copytruncate", run: copyTruncate},
 	{name: "rotate/copytruncate-while-down", run: copyTruncateDown},
 	{name: "delete/open", run: deletedOpen},
-	{name: "delete/short-lived", needs: inotify, run: shortLived},
+	{name: "delete/short-lived", needs: inotify, timed: true, run: shortLived},
 	{name: "delete/unsent-and-killed", needs: spool, run: deletedAndKilled},
 	{name: "delete/recreated", run: recreated},
 	{name: "identity/inode-reused", run: inodeReused},
@@ -42,7 +42,7 @@ func rotating(f rig.Format) func(context.Context, *env) error {
 		}
 		for range 6 {
 			e.burst(l, 100)
-			if err := rig.Wait(ctx, 350*time.Millisecond); err != nil {
+			if err := e.settle(ctx); err != nil {
 				return err
 			}
 			e.burst(l, 100)
@@ -81,7 +81,7 @@ func compressed(ctx context.Context, e *env) error {
 	}
 	for i := range 5 {
 		e.bursts(200)
-		if err := e.moment(ctx); err != nil {
+		if err := e.settle(ctx); err != nil {
 			return err
 		}
 		e.bursts(20)
@@ -207,11 +207,11 @@ func deletedOpen(ctx context.Context, e *env) error {
 	if err := e.start(ctx); err != nil {
 		return err
 	}
-	if err := e.sink.Set(ctx, rig.Mode{Down: true}); err != nil {
+	e.bursts(100)
+	if err := e.settle(ctx); err != nil {
 		return err
 	}
-	e.bursts(100)
-	if err := e.moment(ctx); err != nil {
+	if err := e.sink.Set(ctx, rig.Mode{Down: true}); err != nil {
 		return err
 	}
 	e.bursts(2000)
@@ -249,13 +249,14 @@ func deletedAndKilled(ctx context.Context, e *env) error {
 	if err := e.start(ctx); err != nil {
 		return err
 	}
+	e.bursts(100)
+	if err := e.settle(ctx); err != nil {
+		return err
+	}
 	if err := e.sink.Set(ctx, rig.Mode{Status: 503}); err != nil {
 		return err
 	}
 	e.bursts(200)
-	if err := e.moment(ctx); err != nil {
-		return err
-	}
 	for _, l := range logs {
 		l.Remove()
 	}
@@ -280,7 +281,7 @@ func recreated(ctx context.Context, e *env) error {
 	}
 	for i := range 4 {
 		e.bursts(100 * (i + 1))
-		if err := e.moment(ctx); err != nil {
+		if err := e.settle(ctx); err != nil {
 			return err
 		}
 		for _, l := range logs {
@@ -358,6 +359,7 @@ func exists(path string) bool {
 // sameHead: the containers of one image begin with the same kilobyte.
 func sameHead(ctx context.Context, e *env) error {
 	banner := append([]byte("BANNER "), rig.Filler(1200)...)
+	e.foreign = []string{"BANNER", "starting"}
 	at := time.Now().Truncate(time.Second)
 	for range 25 {
 		for _, l := range e.both() {
@@ -369,10 +371,7 @@ func sameHead(ctx context.Context, e *env) error {
 		return err
 	}
 	e.bursts(20)
-	if err := e.settle(ctx); err != nil {
-		return err
-	}
-	r, err := e.settled(ctx)
+	r, err := e.settled(ctx) // the banners are before the lines
 	if err != nil {
 		return err
 	}

@@ -173,6 +173,27 @@ func (l *Log) Pieces(stderr bool, payload []byte, n int, between func()) {
 	})
 }
 
+// Overlapping writes a line of stdout and one of stderr in pieces of n bytes,
+// by turns, and calls between after each piece but the last one. Where they
+// are not equally long, one ends while the other is still open.
+func (l *Log) Overlapping(stdout, stderr []byte, n int, between func()) {
+	var turns [2][]corpus.Record
+	for i, payload := range [][]byte{stdout, stderr} {
+		body, now := l.number(i == 1, payload)
+		l.split(bytes.Clone(body), n, i == 1, now, func(r *corpus.Record) { turns[i] = append(turns[i], *r) })
+	}
+	for i := 0; len(turns[0])+len(turns[1]) > 0; i = 1 - i {
+		if len(turns[i]) == 0 {
+			continue
+		}
+		l.write(l.record(nil, &turns[i][0]))
+		turns[i] = turns[i][1:]
+		if len(turns[0])+len(turns[1]) > 0 {
+			between()
+		}
+	}
+}
+
 // Unterminated writes a line without its newline, as the last one of a
 // process that ended.
 func (l *Log) Unterminated(stderr bool, payload []byte) {
