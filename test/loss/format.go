@@ -25,6 +25,8 @@ var formatCases = []testCase{
 	{name: "local/rotate", needs: local, run: localRotate},
 	{name: "plain/lines", needs: plain, run: plainLines},
 	{name: "plain/rotate", needs: plain, run: plainRotate},
+	{name: "plain/copytruncate", needs: plain, run: plainCopyTruncate},
+	{name: "plain/same-head", needs: plain, run: plainSameHead},
 	{name: "links/containers", needs: links, run: containerLinks},
 	{name: "links/log-elsewhere", run: logElsewhere},
 }
@@ -289,6 +291,51 @@ func plainRotate(ctx context.Context, e *env) error {
 	}
 	e.burst(l, 100)
 	return e.settle(ctx)
+}
+
+// plainCopyTruncate does what logrotate does to files that nobody reopens.
+func plainCopyTruncate(ctx context.Context, e *env) error {
+	e.config = rig.PlainConfig(rig.Plain, e.root(rig.Plain))
+	l := e.newLog(rig.Plain)
+	if err := e.start(ctx); err != nil {
+		return err
+	}
+	for range 3 {
+		e.burst(l, 100)
+		if err := e.settle(ctx); err != nil {
+			return err
+		}
+		l.CopyTruncate()
+		if err := e.moment(ctx); err != nil {
+			return err
+		}
+	}
+	e.burst(l, 20)
+	return e.settle(ctx)
+}
+
+// plainSameHead: many files begin alike, and have no times that differ.
+func plainSameHead(ctx context.Context, e *env) error {
+	e.config = rig.PlainConfig(rig.Plain, e.root(rig.Plain))
+	e.foreign = []string{"BANNER", "starting"}
+	banner := append([]byte("BANNER "), rig.Filler(1200)...)
+	for range 20 {
+		l := e.newLog(rig.Plain)
+		l.Foreign(false, banner, time.Time{})
+		l.Foreign(false, []byte("starting"), time.Time{})
+	}
+	if err := e.start(ctx); err != nil {
+		return err
+	}
+	e.bursts(20)
+	r, err := e.settled(ctx)
+	if err != nil {
+		return err
+	}
+	if got := r.Foreign["starting"]; got != 20 {
+		return fmt.Errorf("%d of 20 lines behind the banner arrived", got)
+	}
+	return nil
 }
 
 // containerLinks: kubelet's links show the same files once more. They are
