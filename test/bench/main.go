@@ -1,0 +1,168 @@
+// Command bench measures the collector as operators meet it: the real binary,
+// a whole process, reading real files and pushing to a sink in another process.
+// All processor figures are the collector's process alone.
+//
+//	go run ./test/bench [-run REGEXP] [-size MIB] [-seconds N] [-long] [-dir DIR] [-o FILE.json]
+//
+// $COLDSCOPE_COLLECTOR names a binary to measure instead of building one.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"syscall"
+	"time"
+
+	"github.com/coldscope/coldscope/test/loss/rig"
+)
+
+// bench is one run of the command.
+type bench struct {
+	size    int64 // bytes of each throughput corpus
+	files   int
+	seconds time.Duration // of steady writing
+	long    bool
+	binary  string
+	dir     string
+	results []Result
+}
+
+// Result is one figure.
+type Result struct {
+	Name   string  `json:"name"`
+	Figure float64 `json:"figure"`
+	Unit   string  `json:"unit"`
+	// Target is what the figure should not exceed; 0: none.
+	Target float64 `json:"target,omitempty"`
+	// State is ok, over (its target), not yet (the collector lacks it), failed
+	// or skipped.
+	State string `json:"state"`
+	Note  string `json:"note,omitempty"`
+}
+
+type benchmark struct {
+	name string
+	run  func(context.Context, *bench) error
+}
+
+var benchmarks = []benchmark{
+	{"docker", throughput(rig.JSONFile, 5.8)},
+	{"cri", throughput(rig.CRI, 8.2)},
+	{"local", throughput(rig.Local, 5.8)},
+	{"plain", throughput(rig.Plain, 5.8)},
+	{"steady", func(ctx context.Context, b *bench) error {
+		return b.steady(ctx, "steady", steadyLoad{files: 10, rate: 1000})
+	}},
+	{"rotating", func(ctx context.Context, b *bench) error {
+		return b.steady(ctx, "rotating", steadyLoad{files: 100, rate: 100, maxSize: 100_000, maxFile: 3})
+	}},
+	{"active-100", func(ctx context.Context, b *bench) error { return b.footprint(ctx, 100, 10, 64) }},
+	{"active-2000", func(ctx context.Context, b *bench) error { return b.footprint(ctx, 2000, 1, 192) }},
+	{"idle", func(ctx context.Context, b *bench) error { return b.idle(ctx, 2000) }},
+	{"churn", func(ctx context.Context, b *bench) error { return b.churnFiles(ctx) }},
+	{"churn-docker", func(ctx context.Context, b *bench) error { return b.churnDocker(ctx) }},
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM) //nolint:forbidigo // the program's root
+	defer stop()
+	err := run(ctx, os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) > 0 && args[0] == rig.SinkCommand {
+		return rig.SinkMain(ctx, args[1:])
+	}
+	var b bench
+	set := flag.NewFlagSet("bench", flag.ContinueOnError)
+	pattern := set.String("run", "", "run only the benchmarks whose name matches this")
+	size := set.Int64("size", 512, "MiB of log files for each throughput figure")
+	set.IntVar(&b.files, "files", 8, "log files of each throughput figure")
+	set.DurationVar(&b.seconds, "seconds", 30*time.Second, "how long to write at a steady rate")
+	set.BoolVar(&b.long, "long", false, "2 000 containers in five minutes, not 200 in 30 s")
+	dir := set.String("dir", os.TempDir(), "where to write the log files")
+	out := set.String("o", "", "write the figures to this file as JSON")
+	if err := set.Parse(args); err != nil {
+		return err
+	}
+	only, err := regexp.Compile(*pattern)
+	if err != nil {
+		return err
+	}
+	b.size = *size << 20
+	if b.dir, err = os.MkdirTemp(*dir, "cs-bench-"); err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(b.dir) }()
+	if b.binary, err = rig.Binary(ctx, b.dir); err != nil {
+		return err
+	}
+	for _, m := range benchmarks {
+		if !only.MatchString(m.name) {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "bench: %s\n", m.name)
+		if err := m.run(ctx, &b); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			b.add(Result{Name: m.name, State: "failed", Note: err.Error()})
+		}
+	}
+	machine := machine()
+	b.print(os.Stdout, machine)
+	if *out != "" {
+		if err := write(*out, machine, b.results); err != nil {
+			return err
+		}
+	}
+	for _, r := range b.results {
+		if r.State == "failed" {
+			return errors.New("some figures could not be had, or lines were lost")
+		}
+	}
+	return nil
+}
+
+// Figures is the file that -o writes.
+type Figures struct {
+	Machine string    `json:"machine"`
+	Time    time.Time `json:"time"`
+	Results []Result  `json:"results"`
+}
+
+func write(path, machine string, results []Result) error {
+	raw, err := json.MarshalIndent(Figures{machine, time.Now().UTC(), results}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(raw, '\n'), 0o644)
+}
+
+func (b *bench) add(r Result) {
+	if r.State == "" {
+		r.State = "ok"
+		if r.Target > 0 && r.Figure > r.Target {
+			r.State = "over"
+		}
+	}
+	b.results = append(b.results, r)
+}
+
+// place makes a directory for one benchmark; done removes it.
+func (b *bench) place(name string) (dir string, done func(), err error) {
+	dir = filepath.Join(b.dir, name)
+	return dir, func() { _ = os.RemoveAll(dir) }, os.MkdirAll(dir, 0o755)
+}
