@@ -179,6 +179,7 @@ func (g *generation) truncated(ctx context.Context, now time.Time, cause error) 
 			}
 		}
 	}
+	g.drop()
 	g.file.Restart()
 	g.joiner.Reset()
 	g.window, g.out, g.head, g.state, g.final, g.idleSince = nil, nil, 0, tail.State{}, false, time.Time{}
@@ -204,6 +205,9 @@ func (g *generation) entry(v *view, now time.Time) checkpoint.Entry {
 	e := checkpoint.Entry{
 		Offset: offset, Read: v.state.Size, Head: v.head, Key: at.Container.Key, Dev: at.Dev, Inode: at.Inode,
 		Path: at.Path, Ref: at.Container.Ref, Seen: now, Lines: stored.Counts, LinesAt: stored.at,
+	}
+	if g.held > 0 && e.Offset >= g.held {
+		e.Offset = g.held - 1
 	}
 	if at.Compressed || at.Saved != nil {
 		return e // nobody changes it

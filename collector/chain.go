@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,6 +34,7 @@ type chain struct {
 	kick      chan struct{} // look now
 	gens      []*generation
 	hint      *openInvocations // of the instance
+	places    sync.Mutex       // held while places of two generations change together, and while they are looked at
 
 	// Guarded by the Collector's mutex:
 	inbox []*generation // new ones
@@ -108,7 +110,7 @@ func (ch *chain) until(wait time.Duration) time.Duration {
 func (ch *chain) listen() bool {
 	for _, g := range ch.gens {
 		switch {
-		case !g.final && g.state.Deleted, g.waits(), g.joiner.Open(), g.failed != "":
+		case !g.final && g.state.Deleted, g.waits(), g.joiner.Open(), g.carried != nil, g.failed != "":
 			return false // time alone brings it on
 		case g.final || g.found.Compressed || g.found.Saved != nil:
 		case g.idleSince.IsZero():
@@ -133,14 +135,19 @@ func (ch *chain) pass(ctx context.Context) (progress, ok bool) {
 		if g.final && now.Sub(g.looked) < endPoll {
 			continue
 		}
-		p, err := g.read(ctx, buf, now, ch.endedBefore(i))
+		ended := ch.endedBefore(i)
+		p, err := g.read(ctx, buf, now, ended)
 		if ctx.Err() != nil {
 			return progress, false
 		}
 		progress = progress || p
 		ok = ok && err == nil
+		wait := ended && err == nil && ch.carry(i, now)
 		if g.ctx.Err() == nil { // else it was given up meanwhile, which the next pass sees
 			g.report(err)
+		}
+		if wait {
+			break
 		}
 	}
 	return progress, ok

@@ -557,7 +557,9 @@ func (c *Collector) saveLoop(ctx context.Context) {
 func (c *Collector) update(now time.Time) {
 	var lag, files int64
 	for _, ch := range c.allChains() {
-		for _, g := range ch.generations() {
+		gens := ch.generations()
+		ch.places.Lock()
+		for _, g := range gens {
 			files++
 			v := g.view.Load()
 			if v.window == nil {
@@ -567,6 +569,7 @@ func (c *Collector) update(now time.Time) {
 			lag += max(0, v.state.Size-v.window.Committed())
 			c.checkpoint.Set(v.id, g.entry(v, now))
 		}
+		ch.places.Unlock()
 	}
 	c.metrics.lag.Set(float64(lag))
 	c.metrics.files.Set(float64(files))

@@ -228,7 +228,7 @@ func TestSpool(t *testing.T) {
 		l.line("stdout", fmt.Sprintf("line %d", i))
 	}
 	l.piece("stderr", "without end", false)
-	l.want[place{l.id, l.at["stderr"]}] = "without end"
+	l.want[l.at["stderr"]] = "without end"
 	if err := os.RemoveAll(filepath.Dir(l.path)); err != nil {
 		t.Fatal(err)
 	}
@@ -400,4 +400,54 @@ func TestPlainFiles(t *testing.T) {
 	c, _ = start(t, cfg, Deps{Sink: s})
 	settle(t, c)
 	verify("after another one")
+}
+
+// A line that begins in one file and ends in the next is one line, also for a
+// collector that is started in between.
+func TestLineOverRotation(t *testing.T) {
+	t.Parallel()
+	for _, restart := range []bool{false, true} {
+		cfg := testConfig(t)
+		s := newStore()
+		c, stop := start(t, cfg, Deps{Sink: s})
+		logs := []*logFile{newCRI(t, cfg.CRI[0], "hello", "uid"), newDocker(t, cfg.Docker[0], "world", strings.Repeat("9", 64))}
+		for n := range 5 {
+			for _, l := range logs {
+				l.line("stdout", "whole")
+				l.piece("stdout", "begins, ", false)
+				l.piece("stderr", "and another one, ", false)
+			}
+			settle(t, c)
+			if restart && n%2 == 0 {
+				stop()
+				c, stop = start(t, cfg, Deps{Sink: s})
+			}
+			for _, l := range logs {
+				suffix := fmt.Sprintf(".20261123-%06d", n)
+				if l.docker {
+					suffix = fmt.Sprintf(".%d", 10-n)
+				}
+				l.rotate(suffix)
+				l.piece("stderr", "goes on, ", false)
+				l.piece("stdout", "ends", true)
+				l.line("stdout", "in between")
+				l.piece("stderr", "and ends", true)
+			}
+			settle(t, c)
+			if restart && n%2 == 1 {
+				stop()
+				c, stop = start(t, cfg, Deps{Sink: s})
+			}
+		}
+		eventually(t, "all is acknowledged", func() bool {
+			for _, f := range logsOf(c) {
+				if f.Lag > 0 {
+					return false
+				}
+			}
+			return true
+		})
+		check(t, s, logs...)
+		stop()
+	}
 }

@@ -54,6 +54,12 @@ type generation struct {
 	ledger    ledger
 	failed    string // the error of the last attempt to read
 
+	// carried is the generation before, in which a line began whose end is in
+	// this one. held is that generation's place, plus one, which it must not go
+	// beyond until this one may go on: both guarded by the chain's places.
+	carried *generation
+	held    int64
+
 	givenUp atomic.Pointer[faas.GapReason] // what was not read is lost, and why
 	saved   atomic.Pointer[string]         // path of its copy in the spool
 	view    atomic.Pointer[view]
@@ -125,6 +131,7 @@ func (g *generation) read(ctx context.Context, buf *tail.Buffer, now time.Time, 
 	was, pos := g.state, g.file.Pos()
 	g.state = state
 	g.decoder.SetTime(state.Modified)
+	g.arrive()
 	changed := state.Size != was.Size || !state.Modified.Equal(was.Modified)
 	if changed {
 		g.idleSince, g.final = time.Time{}, false
@@ -160,19 +167,35 @@ func (g *generation) records(buf *tail.Buffer) error {
 
 // flushed hands over what was added.
 func (g *generation) flushed() error {
+	if g.carried != nil {
+		if err := g.carried.out.Flush(g.ctx); err != nil {
+			return err
+		}
+	}
+	if g.out == nil { // there is no line of its own
+		return nil
+	}
 	if err := g.out.Flush(g.ctx); err != nil {
 		return err
 	}
-	if !g.joiner.Open() {
+	if g.safe() == g.file.Pos() {
 		g.ledger.mark(g.file.Pos())
 	}
 	return nil
 }
 
+// safe is how far the file is done with once all lines are that were handed over.
+func (g *generation) safe() int64 {
+	if g.carried != nil {
+		return 0
+	}
+	return g.joiner.Safe(g.file.Pos())
+}
+
 // advance moves the offset over records that gave no line. All lines before
 // have been added.
 func (g *generation) advance() {
-	if safe := g.joiner.Safe(g.file.Pos()); safe > g.window.Committed() {
+	if safe := g.safe(); safe > g.window.Committed() {
 		g.out.Advance(safe)
 	}
 }
@@ -204,9 +227,14 @@ func (g *generation) add(l runtimelog.Line) error {
 	if *to == nil {
 		*to = ship.NewStream(g.found.Container.Ref, l.Stream, g.c.cfg.Host)
 	}
-	err := g.out.Add(g.ctx, *to, &ship.Line{
-		Time: l.Time, Body: l.Body, Offset: l.Offset, Truncated: l.Truncated, Safe: l.Safe,
-	})
+	out, safe := g.out, l.Safe
+	switch {
+	case l.Carried:
+		out, safe = g.carried.out, g.carried.state.Size
+	case g.carried != nil:
+		safe = 0
+	}
+	err := out.Add(g.ctx, *to, &ship.Line{Time: l.Time, Body: l.Body, Offset: l.Offset, Truncated: l.Truncated, Safe: safe})
 	if err == nil {
 		g.ledger.line(&l, g.looked, g.c.cfg.LateAfter)
 	}
@@ -246,24 +274,21 @@ func (g *generation) end(buf *tail.Buffer, now time.Time, ended bool) error {
 		return nil
 	}
 	if !ended {
-		if g.window == nil {
-			return nil
-		}
 		return errors.Join(g.joiner.Idle(g.file.Pos(), now.Sub(g.state.Modified), g.send), g.flushed())
 	}
 	if g.idleSince.IsZero() {
 		g.idleSince = now
 	}
-	if now.Sub(g.idleSince) < linger || g.window == nil && g.waits() {
+	if now.Sub(g.idleSince) < linger || g.waits() || g.carried != nil && g.joiner.Open() && !g.joiner.Carrying() {
 		return nil
 	}
 	if err := g.rest(buf); err != nil {
 		return err
 	}
+	if err := errors.Join(g.joiner.Flush(g.file.Pos(), g.send), g.flushed()); err != nil {
+		return err
+	}
 	if g.window != nil {
-		if err := errors.Join(g.joiner.Flush(g.file.Pos(), g.send), g.flushed()); err != nil {
-			return err
-		}
 		g.advance()
 	}
 	g.final = true
@@ -304,7 +329,7 @@ func (g *generation) publish() {
 	g.c.metrics.add(&g.ledger, g.file.Pos(), g.ch.hint)
 	v := &view{
 		window: g.window, id: g.id, head: g.head, state: g.state,
-		read: g.file.Pos(), handed: g.joiner.Safe(g.file.Pos()),
+		read: g.file.Pos(), handed: g.safe(),
 	}
 	if g.window != nil && g.window.Committed() < g.state.Size {
 		if v.lagging = g.view.Load().lagging; v.lagging.IsZero() {
@@ -323,5 +348,5 @@ func (g *generation) consumed() bool {
 // gone reports whether the file is consumed and deleted, for so long that
 // nobody is going to write to it.
 func (g *generation) gone(now time.Time) bool {
-	return g.state.Deleted && g.consumed() && now.Sub(g.idleSince) > deletedLinger
+	return g.state.Deleted && g.held == 0 && g.consumed() && now.Sub(g.idleSince) > deletedLinger
 }

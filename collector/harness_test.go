@@ -150,7 +150,7 @@ type logFile struct {
 	id     string
 	offset int64
 	want   map[place]string // bodies by place; shared by the generations
-	at     map[string]int64 // offset of an open line, by stream
+	at     map[string]place // of an open line, by stream
 	open   map[string]string
 	clock  time.Time
 }
@@ -182,7 +182,7 @@ func newLog(t testing.TB, dir, path, owner string, docker bool) *logFile {
 	}
 	l := &logFile{
 		t: t, path: path, owner: owner, docker: docker, want: map[place]string{},
-		at: map[string]int64{}, open: map[string]string{}, clock: time.Date(2026, 11, 23, 4, 0, 0, 0, time.UTC),
+		at: map[string]place{}, open: map[string]string{}, clock: time.Date(2026, 11, 23, 4, 0, 0, 0, time.UTC),
 	}
 	l.create()
 	t.Cleanup(func() { l.f.Close() })
@@ -231,11 +231,11 @@ func (l *logFile) piece(stream, text string, end bool) {
 		l.id = wire.FormatFileID(tail.FileID(l.owner, rec))
 	}
 	if _, ok := l.open[stream]; !ok {
-		l.at[stream] = l.offset
+		l.at[stream] = place{l.id, l.offset}
 	}
 	l.open[stream] += text
 	if end {
-		l.want[place{l.id, l.at[stream]}] = l.open[stream]
+		l.want[l.at[stream]] = l.open[stream]
 		delete(l.open, stream)
 	}
 	if _, err := l.f.Write(rec); err != nil {

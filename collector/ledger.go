@@ -197,6 +197,7 @@ func (g *generation) giveUp(ctx context.Context, now time.Time, reason faas.GapR
 		}
 	}
 	g.ctx = ctx // what was handed over is not lost
+	g.drop()
 	g.joiner.Reset()
 	g.file.Skip(g.state.Size)
 	g.c.scanner.Forget(g.found)

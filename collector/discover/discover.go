@@ -49,6 +49,7 @@ type Generation struct {
 	Format     Format
 	Compressed bool     // with gzip
 	Rotated    bool     // not the file that is written to
+	Run        int64    // of the container, where each has files of its own
 	Path       string   // under which it was found
 	File       *os.File // belongs to who gets it, until Forget and Close
 	Dev, Inode uint64
@@ -247,6 +248,7 @@ type member struct {
 	format     Format
 	compressed bool
 	rotated    bool
+	run        int64
 }
 
 // layout says what is a log in a directory, and whose.
@@ -306,7 +308,7 @@ func (sc *scan) open(path string, d *dir, l layout) bool {
 			d.believed = false
 		}
 		if g != nil {
-			g.Container, g.Format, g.Compressed, g.Rotated = c, f.format, f.compressed, f.rotated
+			g.Container, g.Format, g.Compressed, g.Rotated, g.Run = c, f.format, f.compressed, f.rotated, f.run
 			found = true
 			sc.found(g)
 		}

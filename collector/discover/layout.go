@@ -59,7 +59,7 @@ func (l criLayout) member(name string) (member, bool) {
 	if !ok || err != nil {
 		return m, false
 	}
-	m.rank.run = run
+	m.rank.run, m.run = run, run
 	if suffix == "" {
 		m.rank.current = true
 		return m, !m.compressed

@@ -36,6 +36,9 @@ type Config struct {
 	// the daemon says.
 	DockerSocket string `yaml:"docker_socket"`
 	DockerRoot   string `yaml:"docker_root"`
+	// DockerContainerdRoot is the data directory of a containerd that dockerd did
+	// not start itself. Default /var/lib/containerd.
+	DockerContainerdRoot string `yaml:"docker_containerd_root"`
 	// ContainerdSocket is /run/containerd/containerd.sock by default. Its
 	// namespaces are all but Docker's.
 	ContainerdSocket     string   `yaml:"containerd_socket"`
@@ -52,6 +55,9 @@ type Config struct {
 	// InitTimeout is how long after its start an instance is told to listen on
 	// nothing, or on what instead. Default 30 s.
 	InitTimeout time.Duration `yaml:"init_timeout"`
+	// Loopback says that a server on 127.0.0.1 is ready, as where a sidecar hands
+	// it its requests (Knative).
+	Loopback bool `yaml:"loopback"`
 	// EBPF is auto, on or off: whether the kernel tells when a process listens.
 	EBPF string `yaml:"ebpf"`
 	// ProcRoot and CgroupRoot are /proc and /sys/fs/cgroup of the host.
@@ -120,7 +126,7 @@ func New(opts Options) (*Hub, error) {
 	}
 	var err error
 	if h.prober, err = probe.New(probe.Options{
-		Source: opts.Source, Emit: h.emit(byRuntime), Ports: opts.Ports, Timeout: opts.InitTimeout,
+		Source: opts.Source, Emit: h.emit(byRuntime), Ports: opts.Ports, Loopback: opts.Loopback, Timeout: opts.InitTimeout,
 		ProcRoot: opts.ProcRoot, CgroupRoot: opts.CgroupRoot, EBPF: probe.EBPF(opts.EBPF),
 		Logger: h.log, Registerer: opts.Registerer,
 	}); err != nil {
@@ -129,7 +135,7 @@ func New(opts Options) (*Hub, error) {
 	h.run = append(h.run, h.prober.Run)
 	if opts.Docker != off {
 		if h.docker, err = docker.New(docker.Options{
-			Socket: opts.DockerSocket, DataRoot: opts.DockerRoot, Since: opts.Since, Source: opts.Source,
+			Socket: opts.DockerSocket, DataRoot: opts.DockerRoot, ContainerdRoot: opts.DockerContainerdRoot, Since: opts.Since, Source: opts.Source,
 			Whose: opts.Whose, Emit: h.emit(byRuntime), Running: h.prober.Running, Exited: h.prober.Exited, Logger: h.log,
 		}); err != nil {
 			return nil, fmt.Errorf("watch docker: %w", err)

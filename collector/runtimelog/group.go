@@ -11,6 +11,7 @@ type group struct {
 	last    time.Time // of the last one
 	guessed bool      // last is not its own
 	offset  int64     // of the first line
+	carried bool      // offset is in an earlier file
 	buf     []byte    // bodies with newlines between
 	lines   int
 	missing int64
@@ -19,9 +20,10 @@ type group struct {
 
 // blank is an empty line behind a trace. It belongs to it if the next line does.
 type blank struct {
-	held   bool
-	time   time.Time
-	offset int64
+	held    bool
+	time    time.Time
+	offset  int64
+	carried bool
 }
 
 // begin opens g with a line.
@@ -31,7 +33,7 @@ func (g *group) begin(k kind, s state, t *text) {
 	}
 	*g = group{
 		open: true, kind: k, state: s, time: t.time, last: t.time, guessed: t.guessed,
-		offset: t.offset, buf: append(g.buf[:0], t.body...), lines: 1,
+		offset: t.offset, carried: t.carried, buf: append(g.buf[:0], t.body...), lines: 1,
 	}
 }
 
@@ -42,7 +44,7 @@ func (g *group) take(r *Rules, t *text, limit int) (taken, full bool) {
 		held = 1
 	}
 	if len(t.body) == 0 && held == 0 && t.missing == 0 && g.kind&(goTrace|pythonTrace|nodeTrace) != 0 {
-		g.blank = blank{held: true, time: t.time, offset: t.offset}
+		g.blank = blank{held: true, time: t.time, offset: t.offset, carried: t.carried}
 		g.last, g.guessed = t.time, t.guessed
 		return true, false
 	}
@@ -63,13 +65,13 @@ func (g *group) take(r *Rules, t *text, limit int) (taken, full bool) {
 // is before done is done with then, if nothing else is open.
 func (j *Joiner) closeGroup(k int, done int64, yield func(Line) error) error {
 	g := &j.groups[k]
-	l := Line{Time: g.time, Stream: joined[k], Offset: g.offset, Safe: j.since}
+	l := Line{Time: g.time, Stream: joined[k], Offset: g.offset, Carried: g.carried, Safe: j.since}
 	l.Body, l.Truncated = j.finish(g.buf, g.missing, false)
 	if g.blank.held {
 		if err := yield(l); err != nil {
 			return err
 		}
-		l = Line{Time: g.blank.time, Stream: joined[k], Offset: g.blank.offset}
+		l = Line{Time: g.blank.time, Stream: joined[k], Offset: g.blank.offset, Carried: g.blank.carried}
 	}
 	g.open, g.blank.held = false, false
 	l.Safe = j.Safe(done)

@@ -21,6 +21,9 @@ type Line struct {
 	// the file has it, since a record is longer than its body.
 	Offset    int64
 	Truncated int64 // bytes missing at the end of Body
+	// Carried says that the line begins in an earlier file (Joiner.Carry), where
+	// Offset is.
+	Carried bool
 	// Safe is how far the file is done with once this line and all before it
 	// are: a place that no line spans, so that who begins to read there gets
 	// the same lines.
@@ -61,6 +64,7 @@ type text struct {
 	body    []byte
 	missing int64 // bytes behind body
 	offset  int64
+	carried bool // offset is in an earlier file
 	ascii   bool
 }
 
@@ -128,7 +132,7 @@ var joined = [2]faas.Stream{stdout: faas.Stdout, stderr: faas.Stderr}
 
 // whole yields a line of its own.
 func (j *Joiner) whole(k int, t *text, done int64, yield func(Line) error) error {
-	l := Line{Time: t.time, Stream: joined[k], Offset: t.offset, Safe: j.Safe(done)}
+	l := Line{Time: t.time, Stream: joined[k], Offset: t.offset, Carried: t.carried, Safe: j.Safe(done)}
 	l.Body, l.Truncated = j.finish(t.body, t.missing, t.ascii)
 	return yield(l)
 }
@@ -147,7 +151,7 @@ func (j *Joiner) openPart(p *part, offset int64) {
 // add adds a piece. The first one gives the line its time and its name.
 func (p *part) add(t *text, limit int) {
 	if !p.begun {
-		p.begun, p.time, p.guessed, p.offset, p.ascii = true, t.time, t.guessed, t.offset, true
+		p.begun, p.time, p.guessed, p.offset, p.carried, p.ascii = true, t.time, t.guessed, t.offset, false, true
 	}
 	p.last = t.time
 	n := min(len(t.body), limit-len(p.body))
@@ -250,6 +254,28 @@ func (j *Joiner) Idle(end int64, quiet time.Duration, yield func(Line) error) er
 // entries, in the file's order. end is how far the file was read.
 func (j *Joiner) Flush(end int64, yield func(Line) error) error {
 	return j.end(end, yield, func(*part) bool { return true }, func(int) bool { return true })
+}
+
+// Carry makes j the Joiner of the file that follows the one it was used for:
+// what is open goes on there, and Carried says so of the lines. Safe stays at
+// the new file's beginning until nothing is open.
+func (j *Joiner) Carry() {
+	for k := range joined {
+		j.parts[k].carried, j.parts[k].first = true, -1
+		j.groups[k].carried, j.groups[k].blank.carried = true, true
+	}
+	j.since, j.overlap = 0, 0
+}
+
+// Carrying reports whether something is still open that was carried over.
+func (j *Joiner) Carrying() bool {
+	for k := range joined {
+		p, g := &j.parts[k], &j.groups[k]
+		if p.open && p.carried || g.open && (g.carried || g.blank.held && g.blank.carried) {
+			return true
+		}
+	}
+	return false
 }
 
 // Reset forgets what is open.
