@@ -69,7 +69,7 @@ func newDaemon(t *testing.T) *daemon {
 		}
 	})
 	t.Cleanup(func() { cancel(); serving.Wait() })
-	d := &daemon{Client: api, t: t, registry: r, app: buildApp(t)}
+	d := &daemon{Client: api, t: t, registry: r, app: buildApp(t, 16)}
 	t.Cleanup(d.removeContainers)
 	return d
 }
@@ -89,14 +89,15 @@ var buildOnce = sync.OnceValues(func() ([]byte, error) {
 	return os.ReadFile(out)
 })
 
-func buildApp(t *testing.T) v1.Layer {
+// buildApp makes a layer of the program. A mark of its own makes it one that
+// the host has not got.
+func buildApp(t *testing.T, mark int) v1.Layer {
 	t.Helper()
 	program, err := buildOnce()
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A mark of its own makes it a layer that the host has not got.
-	l, err := build.Layer(build.File{Name: "/app", Mode: 0o755, Data: program}, build.File{Name: "/mark", Data: noise(16)})
+	l, err := build.Layer(build.File{Name: "/app", Mode: 0o755, Data: program}, build.File{Name: "/mark", Data: noise(mark)})
 	if err != nil {
 		t.Fatal(err)
 	}

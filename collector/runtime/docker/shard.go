@@ -155,18 +155,38 @@ func (s *shard) event(ctx context.Context, e *events.Message, generation uint64)
 	case events.ActionStart:
 		return s.started(ctx, t, at)
 	case events.ActionOOM:
-		t.run.oom = t.running
+		t.run.oom = t.running || t.runs == 0
 	case events.ActionKill:
-		t.run.killed = t.running && ends(e.Actor.Attributes["signal"])
+		t.run.killed = (t.running || t.runs == 0) && ends(e.Actor.Attributes["signal"])
 	case events.ActionDie:
-		if t.running || t.run.endedAt.IsZero() {
-			return s.ended(ctx, t, at, s.exitOf(ctx, t, e))
-		}
+		return s.died(ctx, t, e, at)
 	case events.ActionDestroy:
 		return s.destroyed(ctx, t, at)
 	default: // was not asked for
 	}
 	return nil
+}
+
+// died handles a die event. The start before it may be one that the daemon has
+// forgotten.
+func (s *shard) died(ctx context.Context, t *tracked, e *events.Message, at time.Time) error {
+	if !t.running && !t.run.endedAt.IsZero() {
+		return nil // was read from a list, or is told again
+	}
+	if t.runs == 0 {
+		in, err := s.inspect(ctx, t)
+		if err != nil {
+			return err // the next list will show it
+		}
+		if !in.startedAt.IsZero() && !at.Before(in.startedAt) {
+			oom, killed := t.run.oom || in.oom, t.run.killed
+			if err := s.begin(ctx, t, in, in.startedAt, in.startedAt); err != nil {
+				return err
+			}
+			t.run.oom, t.run.killed = oom, killed
+		}
+	}
+	return s.ended(ctx, t, at, s.exitOf(ctx, t, e))
 }
 
 // exitOf is the exit that a die event tells. A label of the container's hides

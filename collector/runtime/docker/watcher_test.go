@@ -276,6 +276,7 @@ func TestConnectionCut(t *testing.T) {
 	d.remove(vanishes)
 	came := d.run(runOptions{ref: ref, args: []string{"wait"}})
 	ended := d.run(runOptions{ref: ref, args: []string{"exit", "4"}})
+	half := d.run(runOptions{ref: ref, args: []string{"wait"}})
 	// Push all of that out of the daemon's memory of 256 events.
 	churn := d.create(runOptions{ref: ref, args: []string{"wait"}, labels: map[string]string{}})
 	for n := range 300 {
@@ -284,8 +285,13 @@ func TestConnectionCut(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	d.stop(half) // this is remembered, how it began is not
 	p.cut(false)
 	r.await(dies, "stopped")
+	r.await(half, "demanded")
+	if got := r.await(half, "stopped").Data.(faas.Stopped); got.Reason != "shutdown" || got.ExitCode == nil || *got.ExitCode != 0 {
+		t.Errorf("stopped: %+v, want a shutdown", got)
+	}
 	r.await(came, "demanded")
 	r.await(ended, "demanded")
 	if got := r.await(ended, "stopped").Data.(faas.Stopped); got.ExitCode == nil || *got.ExitCode != 4 {
@@ -297,8 +303,8 @@ func TestConnectionCut(t *testing.T) {
 	if r.has(stays, "stopped") {
 		t.Error("a running container was given up")
 	}
-	events := ids(r.of(""))
-	for _, id := range []string{stays, dies, vanishes, came, ended} {
+	var events []string
+	for _, id := range []string{stays, dies, vanishes, came, ended, half} {
 		events = append(events, ids(r.of(id))...)
 	}
 	slices.Sort(events)
