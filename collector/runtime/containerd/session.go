@@ -203,25 +203,35 @@ func (s *session) introduce(ctx context.Context, namespace string, c *containers
 	if ref.Instance == "" {
 		ref.Instance = d.container.ID
 	}
-	i := &instance{described: *d, ref: ref}
-	img, err := s.imageOf(ctx, namespace, target)
+	if err := s.demand(ctx, &instance{described: *d, ref: ref}, target, &facts, history); err != nil {
+		if facts.pull != nil {
+			facts.pull.claimed = false // the container will be met again, by the list
+		}
+		return err
+	}
+	return nil
+}
+
+// demand completes the facts of a wanted container's start, and tells them.
+func (s *session) demand(ctx context.Context, i *instance, target *types.Descriptor, facts *startFacts, history bool) error {
+	img, err := s.imageOf(ctx, i.namespace, target)
 	if err != nil {
 		return err
 	}
 	if img != nil {
-		if err := s.gather(ctx, i, img, &facts); err != nil {
+		if err := s.gather(ctx, i, img, facts); err != nil {
 			return err
 		}
 	}
-	r := reconstruct(&facts)
+	r := reconstruct(facts)
 	if facts.missed && !r.from.IsZero() {
-		s.state.pulls.missed(namespace, target.GetDigest(), d.created)
+		s.state.pulls.missed(i.namespace, target.GetDigest(), i.created)
 	}
-	s.state.instances[object{namespace, d.container.ID}] = i
+	s.state.instances[i.object()] = i
 	if !history {
 		// The watcher's predecessor may have told of the container, and may have
 		// seen more of its pull. What cannot be told the same again is not told.
-		if !r.from.IsZero() && r.from.Before(earliest(d.created, d.sandboxed)) {
+		if !r.from.IsZero() && r.from.Before(earliest(i.created, i.sandboxed)) {
 			return nil
 		}
 		r.phases, r.layers = nil, nil
