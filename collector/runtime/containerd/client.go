@@ -287,6 +287,25 @@ func (c *client) downloads(ctx context.Context, namespace string) (map[string]ti
 	return out, nil
 }
 
+// leaseTimes tells when leases were created: all, or the one with an ID.
+func (c *client) leaseTimes(ctx context.Context, namespace, id string) (map[string]time.Time, error) {
+	ctx, cancel := in(ctx, namespace)
+	defer cancel()
+	var request leasesapi.ListRequest
+	if id != "" {
+		request.Filters = []string{"id==" + strconv.Quote(id)}
+	}
+	r, err := c.leases.List(ctx, &request)
+	if absent(err) {
+		return nil, nil
+	}
+	out := map[string]time.Time{}
+	for _, l := range r.GetLeases() {
+		out[l.GetID()] = timeOf(l.GetCreatedAt())
+	}
+	return out, err
+}
+
 // pullLeases tells the leases that may be those of pulls under way.
 func (c *client) pullLeases(ctx context.Context, namespace string, now time.Time) (map[string]lease, error) {
 	ctx, cancel := in(ctx, namespace)

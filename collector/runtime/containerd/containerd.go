@@ -38,8 +38,8 @@ type Options struct {
 	Running func(workload.Process)
 	// Exited is told that it has ended, once, and answers what it used.
 	Exited func(containerID string) workload.Usage
-	// Known is told of every container but sandboxes; after a reconnection of
-	// all of them again. May be nil.
+	// Known is told of every container but sandboxes, of some of them again
+	// after a reconnection. May be nil.
 	Known func(*workload.Container)
 
 	Socket     string   // default DefaultSocket

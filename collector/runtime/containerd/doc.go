@@ -11,7 +11,8 @@
 // and the stores tell the times:
 //
 //   - demanded: the sandbox's creation (for a container's first attempt in its
-//     pod), the pull's begin or the container's creation, whichever is first.
+//     pod; 2.x takes a lease at its very begin), the pull's begin or the
+//     container's creation, whichever is first.
 //   - resolve: from the creation of the lease that a pull holds, which is the
 //     first thing a pull does, to the manifest's commit in the content store.
 //   - pull: from there to the last layer's commit. It contains the fetch of the

@@ -32,6 +32,8 @@ type session struct {
 	poll     poller
 	complete bool // one list has been read
 	again    bool // one more is wanted
+	// listedLeases are those of the namespace that is being listed, nil at other times.
+	listedLeases map[string]time.Time
 	// arrived has the images of the first list, by their manifests.
 	arrived map[object]startFacts
 }
@@ -175,8 +177,8 @@ func (s *session) created(ctx context.Context, namespace, id string) error {
 // its pull is told too.
 func (s *session) introduce(ctx context.Context, namespace string, c *containersapi.Container, history bool) error {
 	if c.GetLabels()[kindLabel] == kindSandbox {
-		s.state.sandboxes[object{namespace, c.GetID()}] = sandboxOf(c)
-		return nil
+		_, err := s.keepSandbox(ctx, namespace, c)
+		return err
 	}
 	d, err := describe(ctx, namespace, c, func(ctx context.Context, id string) (*sandbox, error) {
 		return s.sandbox(ctx, namespace, id)
@@ -201,25 +203,35 @@ func (s *session) introduce(ctx context.Context, namespace string, c *containers
 	if ref.Instance == "" {
 		ref.Instance = d.container.ID
 	}
-	i := &instance{described: *d, ref: ref}
-	img, err := s.imageOf(ctx, namespace, target)
+	if err := s.demand(ctx, &instance{described: *d, ref: ref}, target, &facts, history); err != nil {
+		if facts.pull != nil {
+			facts.pull.claimed = false // the container will be met again, by the list
+		}
+		return err
+	}
+	return nil
+}
+
+// demand completes the facts of a wanted container's start, and tells them.
+func (s *session) demand(ctx context.Context, i *instance, target *types.Descriptor, facts *startFacts, history bool) error {
+	img, err := s.imageOf(ctx, i.namespace, target)
 	if err != nil {
 		return err
 	}
 	if img != nil {
-		if err := s.gather(ctx, i, img, &facts); err != nil {
+		if err := s.gather(ctx, i, img, facts); err != nil {
 			return err
 		}
 	}
-	r := reconstruct(&facts)
+	r := reconstruct(facts)
 	if facts.missed && !r.from.IsZero() {
-		s.state.pulls.missed(namespace, target.GetDigest(), d.created)
+		s.state.pulls.missed(i.namespace, target.GetDigest(), i.created)
 	}
-	s.state.instances[object{namespace, d.container.ID}] = i
+	s.state.instances[i.object()] = i
 	if !history {
 		// The watcher's predecessor may have told of the container, and may have
 		// seen more of its pull. What cannot be told the same again is not told.
-		if !r.from.IsZero() && r.from.Before(earliest(d.created, d.sandboxed)) {
+		if !r.from.IsZero() && r.from.Before(earliest(i.created, i.sandboxed)) {
 			return nil
 		}
 		r.phases, r.layers = nil, nil
@@ -242,15 +254,29 @@ func (s *session) sandbox(ctx context.Context, namespace, id string) (*sandbox, 
 		return nil, err
 	}
 	if c != nil && c.GetLabels()[kindLabel] == kindSandbox {
-		box := sandboxOf(c)
-		s.state.sandboxes[object{namespace, id}] = box
-		return box, nil
+		return s.keepSandbox(ctx, namespace, c)
 	}
 	status, err := s.criSandbox(ctx, id)
 	if status == nil || err != nil {
 		return nil, err
 	}
 	return sandboxFrom(status), nil
+}
+
+// keepSandbox takes in a sandbox that is a container. CRI of containerd 2.x
+// begins with a lease of its name, long before there is a container.
+func (s *session) keepSandbox(ctx context.Context, namespace string, c *containersapi.Container) (*sandbox, error) {
+	leases := s.listedLeases
+	if leases == nil {
+		var err error
+		if leases, err = s.leaseTimes(ctx, namespace, c.GetID()); err != nil {
+			return nil, err
+		}
+	}
+	box := sandboxOf(c)
+	box.created = earliest(box.created, leases[c.GetID()])
+	s.state.sandboxes[object{namespace, c.GetID()}] = box
+	return box, nil
 }
 
 // sandboxFrom reads CRI's answer, which may be nil.
@@ -364,10 +390,14 @@ func (s *session) listNamespace(ctx context.Context, namespace string, there map
 	if err != nil {
 		return err
 	}
+	if s.listedLeases, err = s.leaseTimes(ctx, namespace, ""); err != nil {
+		return err
+	}
+	defer func() { s.listedLeases = nil }()
 	for _, c := range containers {
 		o := object{namespace, c.GetID()}
 		there[o] = true
-		if s.state.instances[o] == nil {
+		if s.state.instances[o] == nil && s.state.sandboxes[o] == nil {
 			// At the watcher's start its own predecessor may have told more of
 			// the container's pull than the stores still know: it is left at that.
 			if err := s.introduce(ctx, namespace, c, s.state.listed); err != nil {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -156,6 +157,8 @@ type proxy struct {
 	l     net.Listener
 	conns []net.Conn
 	wg    sync.WaitGroup
+
+	bytes atomic.Int64 // that went either way
 }
 
 func newProxy(t *testing.T, target string) *proxy {
@@ -188,13 +191,20 @@ func (p *proxy) open() {
 			p.conns = append(p.conns, in, out)
 			p.mu.Unlock()
 			pipe := func(to, from net.Conn) {
-				_, _ = io.Copy(to, from)
+				_, _ = io.Copy(to, io.TeeReader(from, counter{&p.bytes}))
 				to.Close()
 			}
 			p.wg.Go(func() { pipe(in, out) })
 			p.wg.Go(func() { pipe(out, in) })
 		}
 	})
+}
+
+type counter struct{ n *atomic.Int64 }
+
+func (c counter) Write(p []byte) (int, error) {
+	c.n.Add(int64(len(p)))
+	return len(p), nil
 }
 
 // cut breaks all connections and lets nobody connect.
@@ -360,5 +370,32 @@ func TestDaemonRestart(t *testing.T) {
 	defer r.mu.Unlock()
 	if len(r.exited) != 1 || r.exited[0] != fn.ID {
 		t.Errorf("exited %v, want %s", r.exited, fn.ID)
+	}
+}
+
+// TestIdle: a watcher that has polled during a pull asks nothing more when
+// nothing happens. (Polling, even the slow one, leaves no such silence.)
+func TestIdle(t *testing.T) {
+	c := containerdtest.Start(t, containerdtest.Options{})
+	p := newProxy(t, c.Socket)
+	r := newRecord()
+	watch(t, p.socket, r)
+	ref := c.Push(t, "functions/resize", "v1", containerdtest.ProgramLayer(t, 1))
+	c.Pull(t, ref)
+	fn := runPod(t, c, "fn", ref, "serve", "0s", "0")
+	r.waitEvent(t, fn.ID+"/demanded")
+	const silence = 3 * slowPoll / 2
+	late := time.After(patience)
+	for tick := time.NewTicker(silence); ; {
+		before := p.bytes.Load()
+		select {
+		case <-tick.C:
+			if p.bytes.Load() == before {
+				tick.Stop()
+				return
+			}
+		case <-late:
+			t.Fatal("the watcher is never silent")
+		}
 	}
 }
