@@ -13,6 +13,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -73,7 +74,7 @@ var benchmarks = []benchmark{
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM) //nolint:forbidigo // the program's root
 	defer stop()
-	err := run(ctx, os.Args[1:])
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
@@ -81,7 +82,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, args []string) error {
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) > 0 && args[0] == rig.SinkCommand {
 		return rig.SinkMain(ctx, args[1:])
 	}
@@ -113,7 +114,7 @@ func run(ctx context.Context, args []string) error {
 		if !only.MatchString(m.name) {
 			continue
 		}
-		fmt.Fprintf(os.Stderr, "bench: %s\n", m.name)
+		fmt.Fprintf(stderr, "bench: %s\n", m.name)
 		if err := m.run(ctx, &b); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
@@ -122,7 +123,7 @@ func run(ctx context.Context, args []string) error {
 		}
 	}
 	machine := machine()
-	b.print(os.Stdout, machine)
+	b.print(stdout, machine)
 	if *out != "" {
 		if err := write(*out, machine, b.results); err != nil {
 			return err

@@ -87,6 +87,18 @@ func TestLocal(t *testing.T) {
 	}
 }
 
+// What dockerd 20.10 wrote for this text.
+func TestJSONFileAsDockerd(t *testing.T) {
+	r := Record{
+		Text: []byte("tab\tcr\rq\"b\\<>&\x00\x01\x7f\xff\xc3\xa9\u2028end"),
+		Time: time.Date(2026, 11, 24, 22, 53, 50, 932349890, time.UTC),
+	}
+	const want = `{"log":"tab\u0009cr\rq\"b\\\u003c\u003e\u0026\u0000\u0001` + "\x7f" + `\ufffdé\u2028end\n","stream":"stdout","time":"2026-11-24T22:53:50.93234989Z"}` + "\n"
+	if got := string(AppendJSONFile(nil, &r)); got != want {
+		t.Errorf("%s", got)
+	}
+}
+
 func TestJSONFile(t *testing.T) {
 	text := []byte("a\"\\\t\r\x00<é\xff\u2028z")
 	for _, partial := range []bool{false, true} {

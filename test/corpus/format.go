@@ -32,7 +32,7 @@ func stream(stderr bool) string {
 // AppendJSONFile appends r as Docker's json-file driver writes it. A piece is
 // marked by nothing but the missing newline.
 func AppendJSONFile(b []byte, r *Record) []byte {
-	b = appendJSONText(append(b, `{"log":"`...), r.Text)
+	b = appendJSONText(append(b, `{"log":"`...), r.Text, `\u0009`)
 	if !r.Partial {
 		b = append(b, `\n`...)
 	}
@@ -43,15 +43,16 @@ func AppendJSONFile(b []byte, r *Record) []byte {
 	return append(b, "\"}\n"...)
 }
 
-// appendJSONText escapes as dockerd does: what is not UTF-8 is lost.
-func appendJSONText(b, text []byte) []byte {
+// appendJSONText escapes as dockerd does: what is not UTF-8 is lost. tab is
+// what a tab becomes.
+func appendJSONText(b, text []byte, tab string) []byte {
 	for i := 0; i < len(text); {
 		c := text[i]
 		switch {
 		case c == '"' || c == '\\':
 			b = append(b, '\\', c)
 		case c == '\t':
-			b = append(b, `\t`...)
+			b = append(b, tab...)
 		case c == '\r':
 			b = append(b, `\r`...)
 		case c < 0x20 || c == '<' || c == '>' || c == '&':
@@ -124,7 +125,8 @@ func appendField(b []byte, number byte, v []byte) []byte {
 }
 
 // AppendDocker appends the json-file records of l (more than one if l is long)
-// and gives their number.
+// and gives their number. Unlike dockerd's they have \t for a tab, and times
+// of nine digits: the corpus stays as it was.
 func (g *Gen) AppendDocker(b []byte, l *Line) ([]byte, int) {
 	n := 0
 	for t := l.Text; ; {
@@ -133,7 +135,7 @@ func (g *Gen) AppendDocker(b []byte, l *Line) ([]byte, int) {
 			part, last = t[:SplitAt], false
 		}
 		t = t[len(part):]
-		b = appendJSONText(append(b, `{"log":"`...), part)
+		b = appendJSONText(append(b, `{"log":"`...), part, `\t`)
 		if last {
 			b = append(b, `\n`...)
 		}

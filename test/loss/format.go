@@ -226,6 +226,7 @@ func localLines(ctx context.Context, e *env) error {
 	}
 	l.Line(false, []byte("raw \xff\x00\r bytes"))
 	l.Torn(true, rig.Filler(300), func() { <-time.After(300 * time.Millisecond) })
+	e.newLog(rig.Local).Unterminated(true, rig.Filler(50))
 	if err := e.settle(ctx); err != nil {
 		return err
 	}

@@ -97,9 +97,8 @@ func (l *Log) dockerConfig() {
 		driver, logPath = "local", ""
 	}
 	b, err := json.Marshal(map[string]any{
-		"ID": l.Instance, "Name": "/" + l.function, "LogPath": logPath, "Driver": "overlay2",
-		"State":      map[string]any{"Running": true, "Pid": 1},
-		"HostConfig": map[string]any{"LogConfig": map[string]any{"Type": driver}},
+		"ID": l.Instance, "Name": "/" + l.function, "LogPath": logPath, "Driver": "overlay2", // of its layers; that of its logs is in hostconfig.json
+		"State": map[string]any{"Running": true, "Pid": 1},
 		"Config": map[string]any{"Labels": map[string]string{
 			"dev.coldscope.function": l.function, "dev.coldscope.namespace": Namespace,
 			"dev.coldscope.version": Version, "dev.coldscope.instance": l.Instance,
@@ -199,8 +198,9 @@ func (l *Log) Overlapping(stdout, stderr []byte, n int, between func()) {
 func (l *Log) Unterminated(stderr bool, payload []byte) {
 	body, now := l.number(stderr, payload)
 	r := corpus.Record{Text: body, Stderr: stderr, Partial: true, Time: now}
-	if l.Format == Local { // dockerd marks only what is over its limit
-		r.Partial = false
+	if l.Format == Local { // marked as the first piece of a line
+		l.pieces++
+		r.ID, r.Ordinal = fmt.Sprintf("%s-%d", l.Instance, l.pieces), 1
 	}
 	b := l.record(nil, &r)
 	if l.Format == Plain {
