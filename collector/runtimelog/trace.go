@@ -168,7 +168,7 @@ func goMore(b []byte) bool {
 	if b[len(b)-1] == ')' { // net/http.(*conn).serve(0xc000…, {0x…, 0x…})
 		call := b[:max(0, bytes.LastIndexByte(b, '('))]
 		name, _, _ := bytes.Cut(call, space)
-		return bytes.IndexByte(name, '.') > 0 && (len(name) == len(call) || bytes.IndexByte(name, '(') > 0)
+		return string(name) == "panic" || bytes.IndexByte(name, '.') > 0 && (len(name) == len(call) || bytes.IndexByte(name, '(') > 0)
 	}
 	// A register: `rax    0x0`.
 	name, value, ok := bytes.Cut(b, space)
