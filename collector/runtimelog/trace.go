@@ -48,6 +48,7 @@ type state uint8
 
 const (
 	frames  state = iota
+	stacks        // Go: a goroutine was there; another panic is another trace
 	message       // Python: the exception's line was there
 	chained       // Python: the line that says why another trace follows was there
 	source        // Node: a place in a file was there, its line follows
@@ -106,7 +107,7 @@ func (r *Rules) continues(g *group, b []byte) bool {
 	if len(b) == 0 { // belongs to the trace if the next line does
 		return false
 	}
-	return g.kind&goTrace != 0 && goMore(b) ||
+	return g.kind&goTrace != 0 && goMore(g, b) ||
 		g.kind&pythonTrace != 0 && pythonMore(g, b) ||
 		g.kind&(javaTrace|dotnetTrace) != 0 && javaMore(b) ||
 		g.kind&nodeTrace != 0 && nodeMore(g, b) ||
@@ -152,7 +153,7 @@ func goroutine(b []byte) bool {
 	return hasPrefix(b, "goroutine ") && bytes.Contains(b, []byte(" [")) && b[len(b)-1] == ':'
 }
 
-func goMore(b []byte) bool {
+func goMore(g *group, b []byte) bool {
 	switch b[0] {
 	case '\t':
 		return true
@@ -161,9 +162,15 @@ func goMore(b []byte) bool {
 	case '.':
 		return hasPrefix(b, "...")
 	}
-	if goroutine(b) || hasPrefix(b, "panic: ") || hasPrefix(b, "fatal error: ") || hasPrefix(b, "created by ") ||
-		hasPrefix(b, "runtime: ") || hasPrefix(b, "runtime stack:") || hasPrefix(b, "exit status ") || hasPrefix(b, "goroutine running on other thread") {
+	if goroutine(b) || hasPrefix(b, "runtime stack:") {
+		g.state = stacks
 		return true
+	}
+	if hasPrefix(b, "created by ") || hasPrefix(b, "exit status ") || hasPrefix(b, "goroutine running on other thread") {
+		return true
+	}
+	if hasPrefix(b, "panic: ") || hasPrefix(b, "fatal error: ") || hasPrefix(b, "runtime: ") {
+		return g.state == frames && !goroutine(g.buf)
 	}
 	if b[len(b)-1] == ')' { // net/http.(*conn).serve(0xc000…, {0x…, 0x…})
 		call := b[:max(0, bytes.LastIndexByte(b, '('))]
