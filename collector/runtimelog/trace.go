@@ -64,6 +64,9 @@ func (r *Rules) begins(may kind, b []byte) (kind, state) {
 		return glogEntry, frames
 	}
 	if may&goTrace != 0 && goStart(b) {
+		if b[0] == 'g' {
+			return goTrace, stacks
+		}
 		return goTrace, frames
 	}
 	if may&pythonTrace != 0 && (hasPrefix(b, pythonHead) || hasPrefix(b, "  + Exception Group Traceback")) {
@@ -103,6 +106,7 @@ func (r *Rules) continues(g *group, b []byte) bool {
 		return r.more == nil || r.more.Match(b)
 	case glogEntry:
 		return !glogHeader(b) && !looksLikeJSON(b)
+	default: // traces
 	}
 	if len(b) == 0 { // belongs to the trace if the next line does
 		return false
@@ -170,7 +174,7 @@ func goMore(g *group, b []byte) bool {
 		return true
 	}
 	if hasPrefix(b, "panic: ") || hasPrefix(b, "fatal error: ") || hasPrefix(b, "runtime: ") {
-		return g.state == frames && !goroutine(g.buf)
+		return g.state == frames
 	}
 	if b[len(b)-1] == ')' { // net/http.(*conn).serve(0xc000…, {0x…, 0x…})
 		call := b[:max(0, bytes.LastIndexByte(b, '('))]
@@ -290,6 +294,7 @@ func nodeMore(g *group, b []byte) bool {
 		}
 		g.state = frames
 		return true
+	default:
 	}
 	if g.blank.held {
 		return hasPrefix(b, "Node.js v")
