@@ -137,8 +137,9 @@ func (o Options) compile() (*Redactor, []error) {
 var kindName = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
 
 // Line redacts one line or entry. It gives line itself, and 0, if there is
-// nothing to redact; else the redacted line, for which it uses dst's memory, and
-// how many secrets were in it. A line's name and place in its file do not change.
+// nothing to redact; else the redacted line, for which it uses dst's memory
+// (which must not be line's), and how many secrets were in it. A line's name and
+// place in its file do not change.
 func (r *Redactor) Line(dst, line []byte) (out []byte, n int) {
 	out = line
 	// What stood beside a secret may be one itself once that is gone. Each pass

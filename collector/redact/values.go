@@ -11,7 +11,7 @@ type opened struct {
 
 // open looks for the value behind a name that ends at end: `name: value`,
 // `name=value`, `"name":"value"`, `'name': b'value'`, `("name", "value")`,
-// `"name"=>"value"`, `name:[value]`, `"name","value":"value"`, with any number
+// `"name"=>"value"`, `name:[value]`, `"name":[]string{"value"}`, `"name","value":"value"`, with any number
 // of backslashes before the quotes.
 func (f *finder) open(end int) (opened, bool) {
 	b := f.line
@@ -48,7 +48,10 @@ func (f *finder) open(end int) (opened, bool) {
 
 // opening takes what stands before a value.
 func (f *finder) opening(i int) (o opened, ok bool) {
-	if i < len(f.line) && f.line[i] == '[' {
+	if goList := []byte("[]string{"); bytes.HasPrefix(f.line[i:], goList) { // %#v
+		o.list = true
+		i += len(goList)
+	} else if i < len(f.line) && f.line[i] == '[' {
 		o.list = true
 		i = f.spaces(i + 1)
 	}
