@@ -75,3 +75,39 @@ func BenchmarkDecode(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkJoin(b *testing.B) {
+	for name, o := range map[string]JoinOptions{
+		"Pieces": {}, "Split": {CarriageReturns: "split"}, "Traces": {Multiline: []string{"traces"}},
+		"Glog": {Multiline: []string{"glog"}}, "All": {Multiline: []string{"traces", "glog"}, CarriageReturns: "split"},
+	} {
+		b.Run(name, func(b *testing.B) {
+			r, err := o.Rules()
+			if err != nil {
+				b.Fatal(err)
+			}
+			j := NewJoiner(1<<20, 5*time.Second, r)
+			d := NewDecoder(JSONFile)
+			var records []Record
+			for i, line := range corpus(b) {
+				rec, _, err := d.Decode(encode(JSONFile, line, at.Add(time.Duration(i)*time.Millisecond)), 0, 0)
+				if err != nil {
+					b.Fatal(err)
+				}
+				rec.Body = bytes.Clone(rec.Body)
+				records = append(records, rec)
+			}
+			var n int
+			take := func(l Line) error {
+				n += len(l.Body)
+				return nil
+			}
+			b.ReportAllocs()
+			for i := int64(0); b.Loop(); i++ {
+				if err := j.Add(records[i%int64(len(records))], i, i+1, take); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

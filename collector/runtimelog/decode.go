@@ -43,6 +43,7 @@ type Decoder struct {
 	format  Format
 	clock   clock
 	scratch []byte
+	marks   []marks
 	attrs   []byte // the last record's, with their key: known to be JSON
 	plain   PlainOptions
 	time    time.Time // see SetTime

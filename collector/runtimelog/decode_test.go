@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -197,6 +198,20 @@ func FuzzJSONFile(f *testing.F) {
 		if !fast.Time.Equal(slow.Time) || fast.Stream != slow.Stream || fast.Partial != slow.Partial ||
 			!bytes.Equal(appendValid(nil, fast.Body), slow.Body) || fast.ascii && !isASCII(fast.Body) {
 			t.Errorf("%q: %+v, not %+v", data, fast, slow)
+		}
+	})
+}
+
+// FuzzScan holds this machine's way of marking a block against the general one.
+func FuzzScan(f *testing.F) {
+	f.Add([]byte("a\\b\"c\x1f \x7f\x80\xff]#[!"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		data = append(data, bytes.Repeat([]byte{' '}, block-len(data)%block)...)
+		got, want := make([]marks, len(data)/block), make([]marks, len(data)/block)
+		control, wide := scan(&data[0], got)
+		wantControl, wantWide := scanWords(data, want)
+		if !slices.Equal(got, want) || (control != 0) != (wantControl != 0) || (wide != 0) != (wantWide != 0) {
+			t.Errorf("%q: %x %x %x, not %x %x %x", data, got, control, wide, want, wantControl, wantWide)
 		}
 	})
 }

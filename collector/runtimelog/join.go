@@ -90,6 +90,10 @@ func (j *Joiner) Add(rec Record, offset, end int64, yield func(Line) error) erro
 		if err := j.expire(&rec, offset, yield); err != nil {
 			return err
 		}
+	} else if j.ordinary(&rec) {
+		l := Line{Time: rec.Time, Stream: rec.Stream, Offset: offset, Safe: end}
+		l.Body, l.Truncated = j.finish(rec.Body, 0, rec.ascii)
+		return yield(l)
 	}
 	t := text{time: rec.Time, guessed: rec.Guessed, body: rec.Body, missing: rec.Cut, offset: offset, ascii: rec.ascii}
 	if rec.Cut > 0 {
@@ -120,10 +124,20 @@ func (j *Joiner) Add(rec Record, offset, end int64, yield func(Line) error) erro
 		}
 		line := p.text
 		return j.line(k, &line, p, offset, end, yield)
-	case j.rules.kinds == 0:
-		return j.whole(k, &t, end, yield)
 	}
 	return j.line(k, &t, nil, offset, end, yield)
+}
+
+// ordinary reports whether a record is a line that begins nothing, as nearly
+// all are.
+func (j *Joiner) ordinary(rec *Record) bool {
+	if rec.Partial || rec.Cut > 0 {
+		return false
+	}
+	if len(rec.Body) == 0 {
+		return true
+	}
+	return j.rules.first[rec.Body[0]] == 0 && (!j.rules.split || bytes.IndexByte(rec.Body, '\r') < 0)
 }
 
 const stdout, stderr = 0, 1

@@ -149,6 +149,14 @@ func TestTimes(t *testing.T) {
 	compare(t, got, []string{`stdout@0 "I1122 00:00:00.1 x" cut 0 safe 0`})
 	_ = j.Idle(20, 5*time.Second+1, take)
 	compare(t, got[1:], []string{`stderr@10 "part" cut 0 safe 20`})
+	// A piece of the entry's next line may come late with the time of the first.
+	got = nil
+	feed(j, []Record{piece(faas.Stdout, head, false), piece(faas.Stdout, "more", true)})
+	_ = j.Idle(20, 5*time.Second, take)
+	compare(t, got, nil)
+	_ = j.Add(piece(faas.Stdout, "!", false), 20, 30, take)
+	_ = j.Flush(30, take)
+	compare(t, got, []string{`stdout@0 "I1122 00:00:00.1 x\nmore!" cut 0 safe 30`})
 	stop := errors.New("stop")
 	feed(j, []Record{piece(faas.Stdout, head, false)})
 	if err := j.Flush(20, func(Line) error { return stop }); !errors.Is(err, stop) {

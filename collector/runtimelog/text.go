@@ -1,95 +1,117 @@
 package runtimelog
 
 import (
-	"bytes"
 	"encoding/binary"
 	"math/bits"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
-// A text is read in blocks of 64 bytes, eight bytes in a word at once: the
-// words' backslashes become one word of 64 bits, so that short spans between
-// escapes, as in JSON in JSON, cost no branch each.
+// A text is read in blocks of 64 bytes, whose backslashes and quotes become
+// bits of two words. So short spans between escapes, as in JSON in JSON, cost no
+// look at each byte.
 const (
 	block = 64
-	ones  = 0x0101010101010101
-	tops  = 0x8080808080808080
 	// over is how many bytes the copy of a short span moves, needed or not: a
 	// UUID is one, and a copy of known length costs no branch.
 	over = 48
 )
 
-// backslashes gives a bit for each byte of w that is a backslash.
-func backslashes(w uint64) uint64 {
-	x := w ^ ones*'\\'
-	x = ^(((x & ^uint64(tops)) + ^uint64(tops)) | x) & tops
-	return x >> 7 * 0x0102040810204080 >> 56
+// marks are what stands in a block: bit i is of its byte i.
+type marks struct{ slash, quote uint64 }
+
+// scanWords is scan for any machine, eight bytes in a word at once.
+func scanWords(data []byte, out []marks) (control, wide uint64) {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	equal := func(w, c uint64) uint64 {
+		w ^= ones * c
+		w = ^((w&^tops + ^uint64(tops)) | w) & tops
+		return w >> 7 * 0x0102040810204080 >> 56
+	}
+	for k := range out {
+		var m marks
+		for i := 0; i < block; i += 8 {
+			w := binary.LittleEndian.Uint64(data[k*block+i:])
+			wide |= w & tops
+			control |= (w - ones*' ') &^ w & tops
+			m.slash |= equal(w, '\\') << i
+			m.quote |= equal(w, '"') << i
+		}
+		out[k] = m
+	}
+	return control, wide
 }
 
-// controls is not 0 if a byte of w is less than a space.
-func controls(w uint64) uint64 { return (w - ones*' ') &^ w & tops }
+// marked scans data[from:to] and what follows to the end of a block.
+func (d *Decoder) marked(data []byte, from, to int) (m []marks, control, wide uint64) {
+	n := (to - from + block - 1) / block
+	if cap(d.marks) < n {
+		d.marks = make([]marks, n+n/2)
+	}
+	m = d.marks[:n]
+	whole := min(n, (len(data)-from)/block)
+	if whole > 0 {
+		control, wide = scan(&data[from], m[:whole])
+	}
+	if whole < n {
+		last := [block]byte{}
+		for i := copy(last[:], data[from+whole*block:]); i < block; i++ {
+			last[i] = ' '
+		}
+		c, w := scanWords(last[:], m[whole:])
+		control, wide = control|c, wide|w
+	}
+	return m, control, wide
+}
 
 // text decodes the JSON string in data[from:to]. At least over bytes follow it
-// there that are neither control characters nor backslashes. ascii says that the result is plain
-// ASCII. ok is false for an escape or a byte that JSON does not know in a string.
-// Of what is not UTF-8, nothing is said.
+// there, none of which is a control character. ascii says that the result is
+// plain ASCII. ok is false for an escape or a byte that JSON does not know in a
+// string. Of what is not UTF-8, nothing is said.
 func (d *Decoder) text(data []byte, from, to int) (body []byte, ascii, ok bool) {
-	if bytes.IndexByte(data[from:to], '\\') < 0 {
-		return plainText(data, from, to)
+	if from == to {
+		return data[from:to], true, true
 	}
-	var (
-		out           int    // bytes of the result
-		start         = from // of what has not gone there yet
-		quotes        int    // that were escaped
-		control, wide uint64
-	)
-	dst := d.room(to - from)
-	for base := from; base < to; base += block {
-		var slash uint64
-		if base+block <= len(data) {
-			b := (*[block]byte)(data[base:])
-			w0, w1 := binary.LittleEndian.Uint64(b[0:]), binary.LittleEndian.Uint64(b[8:])
-			w2, w3 := binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint64(b[24:])
-			w4, w5 := binary.LittleEndian.Uint64(b[32:]), binary.LittleEndian.Uint64(b[40:])
-			w6, w7 := binary.LittleEndian.Uint64(b[48:]), binary.LittleEndian.Uint64(b[56:])
-			wide |= w0 | w1 | w2 | w3 | w4 | w5 | w6 | w7
-			control |= controls(w0) | controls(w1) | controls(w2) | controls(w3) | controls(w4) | controls(w5) | controls(w6) | controls(w7)
-			slash = backslashes(w0) | backslashes(w1)<<8 | backslashes(w2)<<16 | backslashes(w3)<<24 |
-				backslashes(w4)<<32 | backslashes(w5)<<40 | backslashes(w6)<<48 | backslashes(w7)<<56
-		} else {
-			for i := base; i < to; i += 8 {
-				w := binary.LittleEndian.Uint64(data[i:])
-				wide |= w
-				control |= controls(w)
-				slash |= backslashes(w) << uint(i-base)
-			}
-		}
+	all, control, wide := d.marked(data, from, to)
+	if control != 0 {
+		return nil, false, false
+	}
+	var dst []byte // the result, from the first escape on
+	out := 0       // bytes of it
+	start := from  // of what has not gone there yet
+	for k, m := range all {
+		base := from + k*block
 		if left := to - base; left < block {
-			slash &= 1<<uint(left) - 1
+			keep := uint64(1)<<uint(left) - 1
+			m.slash &= keep
+			m.quote &= keep
 		}
 		if start > base { // an escape reached over from the last block
-			slash &= ^uint64(0) << uint(min(start-base, block))
+			skip := ^uint64(0) << uint(min(start-base, block))
+			m.slash &= skip
+			m.quote &= skip
 		}
-		for slash != 0 {
-			i := base + bits.TrailingZeros64(slash)
-			c := data[i+1]
-			plain := escapes[c]
+		if m.slash != 0 && dst == nil {
+			dst = d.room(to - from)
+		}
+		for m.slash != 0 {
+			bit := bits.TrailingZeros64(m.slash)
+			i := base + bit
 			if span := i - start; span <= over {
-				to, from := (*[over]byte)(dst[out:]), (*[over]byte)(data[start:])
-				*(*[16]byte)(to[:]) = *(*[16]byte)(from[:])
-				*(*[16]byte)(to[16:]) = *(*[16]byte)(from[16:])
-				*(*[16]byte)(to[32:]) = *(*[16]byte)(from[32:])
-				out += span
+				into, span := (*[over]byte)(dst[out:]), (*[over]byte)(data[start:])
+				*(*[16]byte)(into[:]) = *(*[16]byte)(span[:])
+				*(*[16]byte)(into[16:]) = *(*[16]byte)(span[16:])
+				*(*[16]byte)(into[32:]) = *(*[16]byte)(span[32:])
+				out += i - start
 			} else {
 				out += copy(dst[out:], data[start:i])
 			}
-			if plain != 0 {
-				dst[out] = byte(plain)
+			if plain := escapes[data[i+1]]; plain != 0 {
+				dst[out] = plain
 				out++
-				quotes += int(plain >> 8)
 				start = i + 2
-				slash &^= 3 << uint(i-base)
+				m.slash &^= 3 << uint(bit)
+				m.quote &^= 2 << uint(bit)
 				continue
 			}
 			r, size := unicode16(data[i:to])
@@ -99,35 +121,24 @@ func (d *Decoder) text(data []byte, from, to int) (body []byte, ascii, ok bool) 
 			n := utf8.EncodeRune(dst[out:], r)
 			out += n
 			if n > 1 {
-				wide = tops
+				wide = 1
 			}
 			start = i + size
-			slash &= ^uint64(0) << uint(min(start-base, block)) // a pair has two
+			m.slash &= ^uint64(0) << uint(min(start-base, block)) // a pair has two
+		}
+		if m.quote != 0 {
+			return nil, false, false
 		}
 	}
-	if start > to { // the last escape is not complete
+	switch {
+	case start > to: // the last escape is not complete
 		return nil, false, false
-	}
-	if control&tops != 0 || bytes.Count(data[from:to], quote) != quotes {
-		return nil, false, false
+	case dst == nil:
+		return data[from:to], wide == 0, true
 	}
 	out += copy(dst[out:], data[start:to])
-	return dst[:out], wide&tops == 0, true
+	return dst[:out], wide == 0, true
 }
-
-// plainText is text for one without a backslash.
-func plainText(data []byte, from, to int) (body []byte, ascii, ok bool) {
-	body = data[from:to]
-	var control, wide uint64
-	for i := from; i < to; i += 8 {
-		w := binary.LittleEndian.Uint64(data[i:])
-		wide |= w
-		control |= controls(w)
-	}
-	return body, wide&tops == 0, control == 0 && bytes.IndexByte(body, '"') < 0
-}
-
-var quote = []byte{'"'}
 
 // room gives memory for a text of n bytes.
 func (d *Decoder) room(n int) []byte {
@@ -138,9 +149,9 @@ func (d *Decoder) room(n int) []byte {
 }
 
 // escapes gives what stands behind a backslash its meaning; 0 for what has none
-// or is longer. A quote's has another bit, to count them.
-var escapes = [256]uint16{
-	'"': '"' | 1<<8, '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
+// or is longer.
+var escapes = [256]byte{
+	'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
 }
 
 // unicode16 reads \uXXXX, or two of them that are a surrogate pair. size is 0

@@ -48,6 +48,7 @@ type state uint8
 
 const (
 	frames  state = iota
+	stacks        // Go: a goroutine was there; another panic is another trace
 	message       // Python: the exception's line was there
 	chained       // Python: the line that says why another trace follows was there
 	source        // Node: a place in a file was there, its line follows
@@ -63,6 +64,9 @@ func (r *Rules) begins(may kind, b []byte) (kind, state) {
 		return glogEntry, frames
 	}
 	if may&goTrace != 0 && goStart(b) {
+		if b[0] == 'g' {
+			return goTrace, stacks
+		}
 		return goTrace, frames
 	}
 	if may&pythonTrace != 0 && (hasPrefix(b, pythonHead) || hasPrefix(b, "  + Exception Group Traceback")) {
@@ -102,11 +106,12 @@ func (r *Rules) continues(g *group, b []byte) bool {
 		return r.more == nil || r.more.Match(b)
 	case glogEntry:
 		return !glogHeader(b) && !looksLikeJSON(b)
+	default: // traces
 	}
 	if len(b) == 0 { // belongs to the trace if the next line does
 		return false
 	}
-	return g.kind&goTrace != 0 && goMore(b) ||
+	return g.kind&goTrace != 0 && goMore(g, b) ||
 		g.kind&pythonTrace != 0 && pythonMore(g, b) ||
 		g.kind&(javaTrace|dotnetTrace) != 0 && javaMore(b) ||
 		g.kind&nodeTrace != 0 && nodeMore(g, b) ||
@@ -152,7 +157,7 @@ func goroutine(b []byte) bool {
 	return hasPrefix(b, "goroutine ") && bytes.Contains(b, []byte(" [")) && b[len(b)-1] == ':'
 }
 
-func goMore(b []byte) bool {
+func goMore(g *group, b []byte) bool {
 	switch b[0] {
 	case '\t':
 		return true
@@ -161,14 +166,20 @@ func goMore(b []byte) bool {
 	case '.':
 		return hasPrefix(b, "...")
 	}
-	if goroutine(b) || hasPrefix(b, "panic: ") || hasPrefix(b, "fatal error: ") || hasPrefix(b, "created by ") ||
-		hasPrefix(b, "runtime: ") || hasPrefix(b, "runtime stack:") || hasPrefix(b, "exit status ") || hasPrefix(b, "goroutine running on other thread") {
+	if goroutine(b) || hasPrefix(b, "runtime stack:") {
+		g.state = stacks
 		return true
+	}
+	if hasPrefix(b, "created by ") || hasPrefix(b, "exit status ") || hasPrefix(b, "goroutine running on other thread") {
+		return true
+	}
+	if hasPrefix(b, "panic: ") || hasPrefix(b, "fatal error: ") || hasPrefix(b, "runtime: ") {
+		return g.state == frames
 	}
 	if b[len(b)-1] == ')' { // net/http.(*conn).serve(0xc000…, {0x…, 0x…})
 		call := b[:max(0, bytes.LastIndexByte(b, '('))]
 		name, _, _ := bytes.Cut(call, space)
-		return bytes.IndexByte(name, '.') > 0 && (len(name) == len(call) || bytes.IndexByte(name, '(') > 0)
+		return string(name) == "panic" || bytes.IndexByte(name, '.') > 0 && (len(name) == len(call) || bytes.IndexByte(name, '(') > 0)
 	}
 	// A register: `rax    0x0`.
 	name, value, ok := bytes.Cut(b, space)
@@ -283,6 +294,7 @@ func nodeMore(g *group, b []byte) bool {
 		}
 		g.state = frames
 		return true
+	default:
 	}
 	if g.blank.held {
 		return hasPrefix(b, "Node.js v")
