@@ -39,7 +39,7 @@ type Config struct {
 	// LineBytes is the longest body of a line; what is behind it is cut and
 	// counted. Default 1 MiB.
 	LineBytes int `yaml:"line_bytes"`
-	// BatchBytes and BatchAge say when a batch is sent. Default 1 MiB, 20 ms; a
+	// BatchBytes and BatchAge say when a batch is sent. Default 1 MiB, 30 ms; a
 	// batch is older where others are on their way already.
 	BatchBytes int64         `yaml:"batch_bytes"`
 	BatchAge   time.Duration `yaml:"batch_age"`
@@ -49,7 +49,7 @@ type Config struct {
 	// others. Default 0: never, they wait.
 	Failover time.Duration `yaml:"failover"`
 	// MaxUnacknowledged bounds the bytes in memory that the sink has not
-	// acknowledged; at the bound reading waits. Default 32 MiB, of which one
+	// acknowledged; at the bound reading waits. Default 16 MiB, of which one
 	// tenant alone gets half.
 	MaxUnacknowledged int64 `yaml:"max_unacknowledged"`
 	// JournalBytes bounds the journal on disk; at the bound events are answered
@@ -88,9 +88,9 @@ func (c Config) WithDefaults() Config {
 	orElse(&c.PartialTimeout, 5*time.Second)
 	orElse(&c.LineBytes, 1<<20)
 	orElse(&c.BatchBytes, 1<<20)
-	orElse(&c.BatchAge, 20*time.Millisecond)
+	orElse(&c.BatchAge, 30*time.Millisecond)
 	orElse(&c.InFlight, 8)
-	orElse(&c.MaxUnacknowledged, 32<<20)
+	orElse(&c.MaxUnacknowledged, 16<<20)
 	orElse(&c.JournalBytes, 1<<30)
 	orElse(&c.DeadLetterBytes, 64<<20)
 	orElse(&c.StopTimeout, 5*time.Second)

@@ -134,7 +134,7 @@ func (s *Shipper) ready(ln *lane) (time.Time, bool) {
 		return at, true
 	}
 	age := s.age()
-	age += age * time.Duration(ln.inFlight) / 4
+	age += age * time.Duration(ln.inFlight) / 8
 	if full := ln.open.born.Add(age); full.After(at) {
 		at = full
 	}

@@ -67,8 +67,8 @@ func TestPace(t *testing.T) {
 		lag       time.Duration
 		perSecond int
 	}{
-		{time.Millisecond, 22 * time.Millisecond, 50},
-		{200 * time.Millisecond, 50 * time.Millisecond, 30},
+		{time.Millisecond, 32 * time.Millisecond, 34},
+		{200 * time.Millisecond, 50 * time.Millisecond, 25},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			to := &slowSink{takes: c.takes}
