@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -255,10 +256,10 @@ func TestManyWait(t *testing.T) {
 // What could not be handed over when ctx ended is still there for the next pass.
 func TestFlushInterrupted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		up := false
+		var up atomic.Bool
 		to := &slowSink{takes: time.Millisecond}
 		to.fail = func() error {
-			if !up {
+			if !up.Load() {
 				return errors.New("down")
 			}
 			return nil
@@ -281,7 +282,7 @@ func TestFlushInterrupted(t *testing.T) {
 		if err := w.Flush(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatal(err)
 		}
-		up = true
+		up.Store(true)
 		sleep(time.Minute)
 		if f.Committed() != 10 {
 			t.Errorf("committed %d before the rest was handed over", f.Committed())
@@ -326,5 +327,38 @@ func TestLaneMetricsAreBounded(t *testing.T) {
 			return
 		}
 		t.Error("no such metric")
+	})
+}
+
+// What comes a line at a time leaves as one stream, events first, and in the
+// order in which it came.
+func TestJoin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var got []string
+		s, _ := newShipper(t, Options{}, func(_ context.Context, _ string, req *push.PushRequest) error {
+			for _, stream := range req.Streams {
+				got = append(got, stream.Labels[len(stream.Labels)-8:])
+				for _, e := range stream.Entries {
+					got = append(got, e.Line)
+				}
+			}
+			return nil
+		}, nil)
+		defer running(s)()
+		stderr := NewStream(faas.Ref{Function: "f", Instance: "i"}, faas.Stderr, "h")
+		f := NewFile(1, 0)
+		w := s.Writer(f)
+		for i, to := range []*Stream{stdout, stderr, events, stdout, events, stderr, stdout} {
+			if err := send(t.Context(), w, to, line(i, strconv.Itoa(i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Drain(t.Context()); err != nil || f.Committed() != 70 {
+			t.Fatal(err, f.Committed())
+		}
+		want := `atform"} 2 4 stdout"} 0 3 6 stderr"} 1 5`
+		if text := strings.Join(got, " "); text != want {
+			t.Errorf("got %s, want %s", text, want)
+		}
 	})
 }

@@ -228,6 +228,7 @@ func (s *Shipper) finish(b *batch) {
 	s.last.Store(now.UnixNano())
 	s.metrics.acknowledged(b, moved, now)
 	s.buffers.put(b.raw)
+	ln.spans = b.spans[:0]
 	b.raw, b.files, b.spans = nil, nil, nil
 	s.grant()
 	if at, ok := s.ready(ln); ok {
