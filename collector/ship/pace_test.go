@@ -28,10 +28,22 @@ type slowSink struct {
 	takes time.Duration
 	fail  func() error
 
-	mu            sync.Mutex
+	mu  sync.Mutex
+	now int // in flight
+	figures
+}
+
+// figures are what a slowSink saw.
+type figures struct {
 	pushes, lines int
-	now, most     int // in flight
+	most          int // in flight
 	lag           time.Duration
+}
+
+func (s *slowSink) seen() figures {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.figures
 }
 
 func (s *slowSink) push(ctx context.Context, _ string, req *push.PushRequest) error {
@@ -92,9 +104,9 @@ func TestPace(t *testing.T) {
 			if err := s.Drain(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			t.Logf("answers in %s: the slowest after %s, %d pushes", c.takes, to.lag, to.pushes)
-			if to.lines != 20_000 || to.lag > c.lag || to.pushes > 10*c.perSecond {
-				t.Errorf("answers in %s: %d lines, the slowest after %s, in %d pushes", c.takes, to.lines, to.lag, to.pushes)
+			t.Logf("answers in %s: the slowest after %s, %d pushes", c.takes, to.seen().lag, to.seen().pushes)
+			if to.seen().lines != 20_000 || to.seen().lag > c.lag || to.seen().pushes > 10*c.perSecond {
+				t.Errorf("answers in %s: %d lines, the slowest after %s, in %d pushes", c.takes, to.seen().lines, to.seen().lag, to.seen().pushes)
 			}
 		})
 	}
@@ -123,8 +135,8 @@ func TestPaceOfTenants(t *testing.T) {
 		if err := s.Drain(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if to.pushes > 700 {
-			t.Errorf("%d pushes", to.pushes)
+		if to.seen().pushes > 700 {
+			t.Errorf("%d pushes", to.seen().pushes)
 		}
 	})
 }
@@ -158,13 +170,13 @@ func TestThrottle(t *testing.T) {
 				}
 			})
 			sleep(time.Second)
-			if to.most != 8 {
-				t.Errorf("%d at once at first", to.most)
+			if to.seen().most != 8 {
+				t.Errorf("%d at once at first", to.seen().most)
 			}
 			sleep(time.Minute)
-			before := to.pushes
+			before := to.seen().pushes
 			sleep(time.Minute)
-			if n := to.pushes - before; n > 8*20 {
+			if n := to.seen().pushes - before; n > 8*20 {
 				t.Errorf("%d pushes in a minute to a target that takes none", n)
 			}
 			var ln *lane
@@ -180,8 +192,8 @@ func TestThrottle(t *testing.T) {
 			to.mu.Unlock()
 			sleep(time.Minute)
 			s.mu.Lock()
-			if ln.limit != 8 || ln.gap != 0 || to.most != 8 {
-				t.Errorf("after a minute: limit %v, gap %s, %d at once", ln.limit, ln.gap, to.most)
+			if ln.limit != 8 || ln.gap != 0 || to.seen().most != 8 {
+				t.Errorf("after a minute: limit %v, gap %s, %d at once", ln.limit, ln.gap, to.seen().most)
 			}
 			s.mu.Unlock()
 			cancel()
@@ -195,7 +207,7 @@ func TestRetryAfterIsTheLanes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		to := &slowSink{takes: time.Millisecond}
 		to.fail = func() error {
-			if to.pushes == 1 {
+			if to.seen().pushes == 1 {
 				return status(429, 5*time.Second)
 			}
 			return nil
@@ -209,12 +221,12 @@ func TestRetryAfterIsTheLanes(t *testing.T) {
 			}
 			sleep(100 * time.Millisecond)
 		}
-		if to.pushes != 1 {
-			t.Errorf("%d pushes within 4 s", to.pushes)
+		if to.seen().pushes != 1 {
+			t.Errorf("%d pushes within 4 s", to.seen().pushes)
 		}
 		sleep(3 * time.Second)
-		if to.lines != 41 { // the first one twice
-			t.Errorf("%d lines in the end", to.lines)
+		if to.seen().lines != 41 { // the first one twice
+			t.Errorf("%d lines in the end", to.seen().lines)
 		}
 	})
 }
@@ -244,8 +256,8 @@ func TestManyWait(t *testing.T) {
 			})
 		}
 		files.Wait()
-		if err := s.Drain(t.Context()); err != nil || to.lines != 200*50 {
-			t.Errorf("%d lines, %v", to.lines, err)
+		if err := s.Drain(t.Context()); err != nil || to.seen().lines != 200*50 {
+			t.Errorf("%d lines, %v", to.seen().lines, err)
 		}
 		if n := s.holding.Load(); n != 0 {
 			t.Errorf("%d writers hold something", n)
