@@ -15,6 +15,7 @@ import (
 
 	"github.com/coldscope/coldscope/cmd/internal/collectorcmd"
 	"github.com/coldscope/coldscope/cmd/internal/process"
+	"github.com/coldscope/coldscope/collector/ship"
 	"github.com/coldscope/coldscope/demo"
 	"github.com/coldscope/coldscope/internal/faas"
 	"github.com/coldscope/coldscope/internal/functionhost"
@@ -169,7 +170,7 @@ func (f *demoFlags) start(ctx context.Context, p *process.Process, progress *dem
 	if socket == "" {
 		a := startAggregator(ctx, p, conn)
 		f.Collector.CRI = []string{filepath.Join(hostDir, "pods")}
-		c, err := collectorcmd.Start(ctx, p, &f.Config, a)
+		c, err := collectorcmd.Start(ctx, p, &f.Config, ship.Target{Name: "aggregator", Sink: a})
 		if err != nil {
 			return nil, nil, err
 		}

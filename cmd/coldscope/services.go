@@ -10,6 +10,7 @@ import (
 	"github.com/coldscope/coldscope/aggregator"
 	"github.com/coldscope/coldscope/cmd/internal/collectorcmd"
 	"github.com/coldscope/coldscope/cmd/internal/process"
+	"github.com/coldscope/coldscope/collector/ship"
 	"github.com/coldscope/coldscope/dashboards/console"
 	"github.com/coldscope/coldscope/internal/wire"
 	"github.com/coldscope/coldscope/query"
@@ -81,7 +82,7 @@ func serveCommand() *cobra.Command {
 			return err
 		}
 		a := startAggregator(ctx, p, conn)
-		made, err := collectorcmd.Start(ctx, p, c, a)
+		made, err := collectorcmd.Start(ctx, p, c, ship.Target{Name: "aggregator", Sink: a})
 		if err != nil {
 			return err
 		}

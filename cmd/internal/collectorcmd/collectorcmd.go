@@ -32,7 +32,7 @@ sent again: the containers' own files are the buffer.`,
 			if err != nil {
 				return err
 			}
-			if c.Target == "" {
+			if c.Target == "" && len(c.Targets) == 0 {
 				return errors.New("where to? name the aggregator with --target http://HOST:PORT")
 			}
 			if len(cri) > 0 {
@@ -58,12 +58,11 @@ sent again: the containers' own files are the buffer.`,
 }
 
 func run(ctx context.Context, p *process.Process, c *process.Config) error {
-	sink, err := wire.NewClient(c.Target)
+	targets, err := connect(p, c)
 	if err != nil {
 		return err
 	}
-	p.OnStop("connections", func(context.Context) error { sink.Close(); return nil })
-	made, err := Start(ctx, p, c, sink)
+	made, err := Start(ctx, p, c, targets...)
 	if err != nil {
 		return err
 	}
@@ -75,13 +74,33 @@ func run(ctx context.Context, p *process.Process, c *process.Config) error {
 	return nil
 }
 
+// connect makes the clients of all targets.
+func connect(p *process.Process, c *process.Config) ([]ship.Target, error) {
+	all := c.Targets
+	if len(all) == 0 {
+		all = []wire.Options{{Target: c.Target}}
+	} else if c.Target != "" {
+		return nil, errors.New("both target and targets are set; name all of them in targets")
+	}
+	var targets []ship.Target
+	for _, o := range all {
+		client, err := wire.NewClientWith(o)
+		if err != nil {
+			return nil, err
+		}
+		p.OnStop("connections", func(context.Context) error { client.Close(); return nil })
+		targets = append(targets, ship.Target{Name: o.Name(), Sink: client})
+	}
+	return targets, nil
+}
+
 // Start starts a collector with the configuration's section, in DATA-DIR/collector
 // unless that says otherwise.
-func Start(ctx context.Context, p *process.Process, c *process.Config, sink ship.Sink) (*collector.Collector, error) {
+func Start(ctx context.Context, p *process.Process, c *process.Config, targets ...ship.Target) (*collector.Collector, error) {
 	if c.Collector.DataDir == "" {
 		c.Collector.DataDir = filepath.Join(c.DataDir, "collector")
 	}
-	made, err := collector.New(c.Collector, collector.Deps{Sink: sink, Logger: p.Logger, Registerer: p.Registry})
+	made, err := collector.New(c.Collector, collector.Deps{Targets: targets, Logger: p.Logger, Registerer: p.Registry})
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/coldscope/coldscope/collector"
 	"github.com/coldscope/coldscope/internal/conf"
+	"github.com/coldscope/coldscope/internal/wire"
 )
 
 // Config is the configuration file, the same for all commands. What a command
@@ -14,6 +15,7 @@ type Config struct {
 	Listen     string           `yaml:"listen"`     // HOST:PORT of the HTTP port
 	ClickHouse string           `yaml:"clickhouse"` // DSN of a server; empty: the embedded engine
 	Target     string           `yaml:"target"`     // URL of the aggregator, for a collector alone
+	Targets    []wire.Options   `yaml:"targets"`    // or several, and how to reach each
 	Collector  collector.Config `yaml:"collector"`
 }
 
