@@ -11,7 +11,6 @@ import (
 	"github.com/coldscope/coldscope/collector/discover"
 	"github.com/coldscope/coldscope/collector/runtime"
 	"github.com/coldscope/coldscope/collector/runtimelog"
-	"github.com/coldscope/coldscope/internal/wire"
 	"github.com/coldscope/coldscope/internal/workload"
 )
 
@@ -42,9 +41,6 @@ type Config struct {
 	Runtimes runtime.Config `yaml:"runtimes"`
 	// Tenant owns what does not say whose it is. Default "default".
 	Tenant string `yaml:"tenant"`
-	// Targets are aggregators among which instances are spread: all of one
-	// instance goes to one. Without any the command's --target is the only one.
-	Targets []wire.Options `yaml:"targets"`
 	// ScanInterval is the time between two looks at the directories. Default
 	// 2 s where the kernel tells of new files, else 250 ms; it grows where a look
 	// takes long.
@@ -63,7 +59,7 @@ type Config struct {
 	// LateAfter is how old a line is when it is read, so that it counts as late.
 	// Default 30 s.
 	LateAfter time.Duration `yaml:"late_after"`
-	// BatchBytes and BatchAge say when a batch is sent. Default 1 MiB, 20 ms; a
+	// BatchBytes and BatchAge say when a batch is sent. Default 1 MiB, 30 ms; a
 	// batch is older where others are on their way already.
 	BatchBytes int64         `yaml:"batch_bytes"`
 	BatchAge   time.Duration `yaml:"batch_age"`
@@ -73,7 +69,7 @@ type Config struct {
 	// others. Default 0: never, they wait.
 	Failover time.Duration `yaml:"failover"`
 	// MaxUnacknowledged bounds the bytes in memory that the sink has not
-	// acknowledged; at the bound reading waits. Default 32 MiB, of which one
+	// acknowledged; at the bound reading waits. Default 16 MiB, of which one
 	// tenant alone gets half.
 	MaxUnacknowledged int64 `yaml:"max_unacknowledged"`
 	// PinnedBytes bounds what deleted files may hold on disk until they are
@@ -126,9 +122,9 @@ func (c Config) WithDefaults() Config {
 	orElse(&c.LineBytes, 1<<20)
 	orElse(&c.LateAfter, 30*time.Second)
 	orElse(&c.BatchBytes, 1<<20)
-	orElse(&c.BatchAge, 20*time.Millisecond)
+	orElse(&c.BatchAge, 30*time.Millisecond)
 	orElse(&c.InFlight, 8)
-	orElse(&c.MaxUnacknowledged, 32<<20)
+	orElse(&c.MaxUnacknowledged, 16<<20)
 	orElse(&c.PinnedBytes, 4<<30)
 	orElse(&c.SpoolAge, 24*time.Hour)
 	orElse(&c.JournalBytes, 1<<30)
@@ -171,11 +167,6 @@ func (c Config) Validate() error {
 	section("", c.Mapping.Validate())
 	section("runtimes.", c.Runtimes.Validate())
 	section("lines.", c.Lines.Validate())
-	for i, t := range c.Targets {
-		if err := t.Validate(); err != nil {
-			bad(fmt.Sprintf("targets[%d]", i), "%s", err)
-		}
-	}
 	for key, d := range map[string]time.Duration{
 		"poll_interval": c.PollInterval, "partial_timeout": c.PartialTimeout, "late_after": c.LateAfter,
 		"batch_age": c.BatchAge, "stop_timeout": c.StopTimeout, "spool_age": c.SpoolAge,

@@ -219,3 +219,40 @@ func BenchmarkPushes(b *testing.B) {
 	}
 	b.ReportMetric(float64(processTime(b)-before)/float64(b.N)/1000, "cpu-µs/push")
 }
+
+// BenchmarkTrickle is 100 files of which each has a line every 10 ms, for five
+// seconds, whatever b.N is: what that costs beside reading them.
+func BenchmarkTrickle(b *testing.B) {
+	const files, seconds = 100, 5
+	s := benchShipper(b, peer(b))
+	defer running(s)()
+	var writers [files]*Writer
+	var streams [files]*Stream
+	for i := range writers {
+		writers[i] = s.Writer(NewFile(uint64(i), 0))
+		streams[i] = NewStream(faas.Ref{Function: "f", Instance: fmt.Sprint("i", i)}, faas.Stdout, "h")
+	}
+	body := []byte(benchLine(1))
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	before, from := processTime(b), time.Now()
+	lines := 0
+	for time.Since(from) < seconds*time.Second {
+		at := <-ticker.C
+		for i, w := range writers {
+			l := Line{Time: at, Body: body, Offset: int64(250 * lines), Safe: int64(250*lines + 250)}
+			if err := w.Add(b.Context(), streams[i], &l); err != nil {
+				b.Fatal(err)
+			}
+			if err := w.Flush(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			lines++
+		}
+	}
+	b.ReportMetric((processTime(b)-before).Seconds()/time.Since(from).Seconds(), "cores")
+	b.ReportMetric(float64(lines)/time.Since(from).Seconds(), "lines/s")
+	if err := s.Drain(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+}

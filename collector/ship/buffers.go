@@ -9,6 +9,7 @@ var classes = [...]int{1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20,
 // buffers lends memory.
 type buffers struct {
 	pools [len(classes)]sync.Pool // of *[]byte
+	empty sync.Pool               // of *[]byte without memory, so that put needs none
 }
 
 func newBuffers() *buffers { return new(buffers) }
@@ -19,8 +20,11 @@ func (p *buffers) get(n int) []byte {
 		if n > size {
 			continue
 		}
-		if b, ok := p.pools[i].Get().(*[]byte); ok {
-			return *b
+		if kept, ok := p.pools[i].Get().(*[]byte); ok {
+			b := *kept
+			*kept = nil
+			p.empty.Put(kept)
+			return b
 		}
 		return make([]byte, 0, size)
 	}
@@ -31,8 +35,12 @@ func (p *buffers) get(n int) []byte {
 func (p *buffers) put(b []byte) {
 	for i, size := range classes {
 		if cap(b) == size {
-			b = b[:0]
-			p.pools[i].Put(&b)
+			keep, ok := p.empty.Get().(*[]byte)
+			if !ok {
+				keep = new([]byte)
+			}
+			*keep = b[:0]
+			p.pools[i].Put(keep)
 			return
 		}
 	}

@@ -18,8 +18,9 @@ type lane struct {
 	open     *batch   // is being filled
 	queue    []*batch // sealed, not on their way yet
 	inFlight int
-	bytes    int64 // unacknowledged
-	size     int   // of the last batch
+	bytes    int64  // unacknowledged
+	size     int    // of the last batch
+	spans    []span // memory for the next one's
 
 	// How fast it goes.
 	limit     float64       // of inFlight, 1 to Options.InFlight
@@ -58,7 +59,8 @@ func (s *Shipper) put(ln *lane, f *File, p *part, safe int64, last bool) {
 		s.enqueue(ln)
 	}
 	if ln.open == nil {
-		ln.open = &batch{lane: ln, born: time.Now(), kinds: map[faas.Stream]sum{}}
+		ln.open = &batch{lane: ln, born: time.Now(), kinds: map[faas.Stream]sum{}, spans: ln.spans}
+		ln.spans = nil
 		if p.to.kind != faas.Platform {
 			ln.open.rest = s.buffers.get(max(int(n), ln.size))
 		}
@@ -134,7 +136,7 @@ func (s *Shipper) ready(ln *lane) (time.Time, bool) {
 		return at, true
 	}
 	age := s.age()
-	age += age * time.Duration(ln.inFlight) / 4
+	age += age * time.Duration(ln.inFlight) / 8
 	if full := ln.open.born.Add(age); full.After(at) {
 		at = full
 	}

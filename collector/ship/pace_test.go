@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,10 +28,22 @@ type slowSink struct {
 	takes time.Duration
 	fail  func() error
 
-	mu            sync.Mutex
+	mu  sync.Mutex
+	now int // in flight
+	figures
+}
+
+// figures are what a slowSink saw.
+type figures struct {
 	pushes, lines int
-	now, most     int // in flight
+	most          int // in flight
 	lag           time.Duration
+}
+
+func (s *slowSink) seen() figures {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.figures
 }
 
 func (s *slowSink) push(ctx context.Context, _ string, req *push.PushRequest) error {
@@ -67,8 +80,8 @@ func TestPace(t *testing.T) {
 		lag       time.Duration
 		perSecond int
 	}{
-		{time.Millisecond, 22 * time.Millisecond, 50},
-		{200 * time.Millisecond, 50 * time.Millisecond, 30},
+		{time.Millisecond, 32 * time.Millisecond, 34},
+		{200 * time.Millisecond, 50 * time.Millisecond, 25},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			to := &slowSink{takes: c.takes}
@@ -91,9 +104,9 @@ func TestPace(t *testing.T) {
 			if err := s.Drain(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			t.Logf("answers in %s: the slowest after %s, %d pushes", c.takes, to.lag, to.pushes)
-			if to.lines != 20_000 || to.lag > c.lag || to.pushes > 10*c.perSecond {
-				t.Errorf("answers in %s: %d lines, the slowest after %s, in %d pushes", c.takes, to.lines, to.lag, to.pushes)
+			t.Logf("answers in %s: the slowest after %s, %d pushes", c.takes, to.seen().lag, to.seen().pushes)
+			if to.seen().lines != 20_000 || to.seen().lag > c.lag || to.seen().pushes > 10*c.perSecond {
+				t.Errorf("answers in %s: %d lines, the slowest after %s, in %d pushes", c.takes, to.seen().lines, to.seen().lag, to.seen().pushes)
 			}
 		})
 	}
@@ -122,8 +135,8 @@ func TestPaceOfTenants(t *testing.T) {
 		if err := s.Drain(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if to.pushes > 700 {
-			t.Errorf("%d pushes", to.pushes)
+		if to.seen().pushes > 700 {
+			t.Errorf("%d pushes", to.seen().pushes)
 		}
 	})
 }
@@ -157,13 +170,13 @@ func TestThrottle(t *testing.T) {
 				}
 			})
 			sleep(time.Second)
-			if to.most != 8 {
-				t.Errorf("%d at once at first", to.most)
+			if to.seen().most != 8 {
+				t.Errorf("%d at once at first", to.seen().most)
 			}
 			sleep(time.Minute)
-			before := to.pushes
+			before := to.seen().pushes
 			sleep(time.Minute)
-			if n := to.pushes - before; n > 8*20 {
+			if n := to.seen().pushes - before; n > 8*20 {
 				t.Errorf("%d pushes in a minute to a target that takes none", n)
 			}
 			var ln *lane
@@ -179,8 +192,8 @@ func TestThrottle(t *testing.T) {
 			to.mu.Unlock()
 			sleep(time.Minute)
 			s.mu.Lock()
-			if ln.limit != 8 || ln.gap != 0 || to.most != 8 {
-				t.Errorf("after a minute: limit %v, gap %s, %d at once", ln.limit, ln.gap, to.most)
+			if ln.limit != 8 || ln.gap != 0 || to.seen().most != 8 {
+				t.Errorf("after a minute: limit %v, gap %s, %d at once", ln.limit, ln.gap, to.seen().most)
 			}
 			s.mu.Unlock()
 			cancel()
@@ -194,7 +207,7 @@ func TestRetryAfterIsTheLanes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		to := &slowSink{takes: time.Millisecond}
 		to.fail = func() error {
-			if to.pushes == 1 {
+			if to.seen().pushes == 1 {
 				return status(429, 5*time.Second)
 			}
 			return nil
@@ -208,12 +221,12 @@ func TestRetryAfterIsTheLanes(t *testing.T) {
 			}
 			sleep(100 * time.Millisecond)
 		}
-		if to.pushes != 1 {
-			t.Errorf("%d pushes within 4 s", to.pushes)
+		if to.seen().pushes != 1 {
+			t.Errorf("%d pushes within 4 s", to.seen().pushes)
 		}
 		sleep(3 * time.Second)
-		if to.lines != 41 { // the first one twice
-			t.Errorf("%d lines in the end", to.lines)
+		if to.seen().lines != 41 { // the first one twice
+			t.Errorf("%d lines in the end", to.seen().lines)
 		}
 	})
 }
@@ -243,8 +256,8 @@ func TestManyWait(t *testing.T) {
 			})
 		}
 		files.Wait()
-		if err := s.Drain(t.Context()); err != nil || to.lines != 200*50 {
-			t.Errorf("%d lines, %v", to.lines, err)
+		if err := s.Drain(t.Context()); err != nil || to.seen().lines != 200*50 {
+			t.Errorf("%d lines, %v", to.seen().lines, err)
 		}
 		if n := s.holding.Load(); n != 0 {
 			t.Errorf("%d writers hold something", n)
@@ -255,10 +268,10 @@ func TestManyWait(t *testing.T) {
 // What could not be handed over when ctx ended is still there for the next pass.
 func TestFlushInterrupted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		up := false
+		var up atomic.Bool
 		to := &slowSink{takes: time.Millisecond}
 		to.fail = func() error {
-			if !up {
+			if !up.Load() {
 				return errors.New("down")
 			}
 			return nil
@@ -281,7 +294,7 @@ func TestFlushInterrupted(t *testing.T) {
 		if err := w.Flush(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatal(err)
 		}
-		up = true
+		up.Store(true)
 		sleep(time.Minute)
 		if f.Committed() != 10 {
 			t.Errorf("committed %d before the rest was handed over", f.Committed())
@@ -326,5 +339,38 @@ func TestLaneMetricsAreBounded(t *testing.T) {
 			return
 		}
 		t.Error("no such metric")
+	})
+}
+
+// What comes a line at a time leaves as one stream, events first, and in the
+// order in which it came.
+func TestJoin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var got []string
+		s, _ := newShipper(t, Options{}, func(_ context.Context, _ string, req *push.PushRequest) error {
+			for _, stream := range req.Streams {
+				got = append(got, stream.Labels[len(stream.Labels)-8:])
+				for _, e := range stream.Entries {
+					got = append(got, e.Line)
+				}
+			}
+			return nil
+		}, nil)
+		defer running(s)()
+		stderr := NewStream(faas.Ref{Function: "f", Instance: "i"}, faas.Stderr, "h")
+		f := NewFile(1, 0)
+		w := s.Writer(f)
+		for i, to := range []*Stream{stdout, stderr, events, stdout, events, stderr, stdout} {
+			if err := send(t.Context(), w, to, line(i, strconv.Itoa(i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Drain(t.Context()); err != nil || f.Committed() != 70 {
+			t.Fatal(err, f.Committed())
+		}
+		want := `atform"} 2 4 stdout"} 0 3 6 stderr"} 1 5`
+		if text := strings.Join(got, " "); text != want {
+			t.Errorf("got %s, want %s", text, want)
+		}
 	})
 }

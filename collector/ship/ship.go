@@ -55,9 +55,9 @@ type Target struct {
 // Options bound a Shipper. Zero values take the defaults.
 type Options struct {
 	BatchBytes  int64         // a batch is sent when it has this much; default 1 MiB
-	BatchAge    time.Duration // or when it is this old and nothing is on its way; default 20 ms
+	BatchAge    time.Duration // or when it is this old and nothing is on its way; default 30 ms
 	InFlight    int           // batches of one tenant at one target; default 8
-	MaxBytes    int64         // unacknowledged, in memory; default 32 MiB; one tenant at one target gets half
+	MaxBytes    int64         // unacknowledged, in memory; default 16 MiB; one tenant at one target gets half
 	PushTimeout time.Duration // of one attempt; default 60 s
 	MinBackoff  time.Duration // default 100 ms
 	MaxBackoff  time.Duration // default 10 s
@@ -68,9 +68,9 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	set(&o.BatchBytes, 1<<20)
-	set(&o.BatchAge, 20*time.Millisecond)
+	set(&o.BatchAge, 30*time.Millisecond)
 	set(&o.InFlight, 8)
-	set(&o.MaxBytes, 32<<20)
+	set(&o.MaxBytes, 16<<20)
 	set(&o.PushTimeout, time.Minute)
 	set(&o.MinBackoff, 100*time.Millisecond)
 	set(&o.MaxBackoff, 10*time.Second)
@@ -228,6 +228,7 @@ func (s *Shipper) finish(b *batch) {
 	s.last.Store(now.UnixNano())
 	s.metrics.acknowledged(b, moved, now)
 	s.buffers.put(b.raw)
+	ln.spans = b.spans[:0]
 	b.raw, b.files, b.spans = nil, nil, nil
 	s.grant()
 	if at, ok := s.ready(ln); ok {

@@ -138,7 +138,7 @@ func TestBatch(t *testing.T) {
 		if err := send(t.Context(), w, stdout, line(2, "third")); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(19 * time.Millisecond) //nolint:forbidigo // fake time
+		time.Sleep(29 * time.Millisecond) //nolint:forbidigo // fake time
 		synctest.Wait()
 		if f.Committed() != 20 {
 			t.Error("sent too early")

@@ -88,7 +88,7 @@ func (w *Writer) part(to *Stream) *part {
 func (w *Writer) open(to *Stream, room int, at time.Time) *part {
 	if len(w.parts) == 0 {
 		n := w.s.holding.Add(1)
-		w.limit = int(min(max(w.s.opts.MaxBytes/4/n, minChunkBytes), chunkBytes))
+		w.limit = int(min(max(w.s.opts.MaxBytes/8/n, minChunkBytes), chunkBytes))
 	}
 	if len(w.parts) == 0 {
 		room = max(room, min(w.hint, w.limit))

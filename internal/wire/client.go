@@ -126,6 +126,9 @@ func (c *Client) PushEncoded(ctx context.Context, tenant string, raw []byte) err
 	b.bytes = s2.EncodeSnappy(b.bytes[:cap(b.bytes)], raw)
 	b.users.Store(1)
 	defer c.release(b)
+	if len(b.bytes) <= smallBody {
+		return c.post(ctx, PathPush, MediaPush, tenant, &body{bytes: bytes.Clone(b.bytes), small: true})
+	}
 	return c.post(ctx, PathPush, MediaPush, tenant, b)
 }
 
@@ -140,10 +143,7 @@ func (c *Client) SendEvents(ctx context.Context, events []faas.Event) error {
 		out.Write(b)
 		out.WriteByte('\n')
 	}
-	b := &body{bytes: out.Bytes()}
-	b.users.Store(1)
-	defer c.release(b)
-	return c.post(ctx, PathEvents, MediaNDJSON, "", b)
+	return c.post(ctx, PathEvents, MediaNDJSON, "", &body{bytes: out.Bytes(), small: true})
 }
 
 func (c *Client) post(ctx context.Context, path, contentType, tenant string, b *body) error {

@@ -518,8 +518,12 @@ func TestBadPeers(t *testing.T) {
 		"takes nothing (Loki)": {drained("HTTP/1.1 260 Blocked\r\nContent-Length: 7\r\n\r\nblocked"), "HTTP 260: blocked"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client := newClient(t, wire.Options{Target: "http://" + listen(t, c.serve), ResponseTimeout: 50 * time.Millisecond})
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			o := wire.Options{Target: "http://" + listen(t, c.serve)}
+			if name == "never answers" {
+				o.ResponseTimeout = 50 * time.Millisecond
+			}
+			client := newClient(t, o)
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			if name == "never reads" {
 				defer close(stop)

@@ -37,10 +37,15 @@ const EntryOverhead = 160
 // AppendStream appends to a PushRequest a stream, made of StreamHead and of
 // what AppendEntry appended.
 func AppendStream(dst, head, entries []byte) []byte {
+	return append(AppendStreamHead(dst, head, len(entries)), entries...)
+}
+
+// AppendStreamHead is AppendStream without the entries, of which so many bytes
+// have to follow.
+func AppendStreamHead(dst, head []byte, entries int) []byte {
 	dst = append(dst, tagStreams)
-	dst = appendVarint(dst, uint64(len(head)+len(entries)))
-	dst = append(dst, head...)
-	return append(dst, entries...)
+	dst = appendVarint(dst, uint64(len(head)+entries))
+	return append(dst, head...)
 }
 
 // StreamSize is how much AppendStream appends.

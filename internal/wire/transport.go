@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -131,15 +132,23 @@ func hostPort(u *url.URL) string {
 	return net.JoinHostPort(u.Hostname(), port)
 }
 
+// smallBody is up to where a body is not worth being used again.
+const smallBody = 32 << 10
+
 // body is what a request carries. The transport may still read it when a
 // request has failed, so it is given back only when nobody does any more.
 type body struct {
 	bytes []byte
+	small bool // not given back
 	users atomic.Int32
 }
 
-// open gives a reader, which its Close gives back.
+// open gives a reader, which its Close gives back. A small body goes out in one
+// packet with the header, as the transport does it for readers that it knows.
 func (b *body) open(c *Client) io.ReadCloser {
+	if b.small {
+		return io.NopCloser(bytes.NewReader(b.bytes))
+	}
 	b.users.Add(1)
 	return &bodyReader{left: b.bytes, body: b, client: c}
 }

@@ -245,6 +245,7 @@ func shortLived(ctx context.Context, e *env) error {
 
 // deletedAndKilled: the file is gone, and so is the process that held it open.
 func deletedAndKilled(ctx context.Context, e *env) error {
+	e.config = rig.SpoolConfig()
 	logs := e.both()
 	if err := e.start(ctx); err != nil {
 		return err

@@ -35,7 +35,7 @@ SIGHUP reads the configuration again. One that is wrong changes nothing.`,
 				if err != nil {
 					return c, err
 				}
-				if c.Target == "" && len(c.Collector.Targets) == 0 {
+				if c.Target == "" && len(c.Targets) == 0 {
 					return c, errors.New("where to? name the aggregator with --target http://HOST:PORT")
 				}
 				if len(cri) > 0 {
@@ -82,7 +82,7 @@ SIGHUP reads the configuration again. One that is wrong changes nothing.`,
 
 // clients makes the clients of the configuration's targets.
 func clients(c *process.Config) ([]ship.Target, func(), error) {
-	options := c.Collector.Targets
+	options := c.Targets
 	if len(options) == 0 {
 		options = []wire.Options{{Target: c.Target}}
 	}
@@ -100,7 +100,7 @@ func clients(c *process.Config) ([]ship.Target, func(), error) {
 			return nil, nil, err
 		}
 		made = append(made, client)
-		targets = append(targets, ship.Target{Name: o.Target, Sink: client})
+		targets = append(targets, ship.Target{Name: o.Name(), Sink: client})
 	}
 	return targets, done, nil
 }

@@ -177,9 +177,9 @@ func TestReload(t *testing.T) {
 func TestWrongConfiguration(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.yaml")
 	for text, want := range map[string]string{
-		"target: http://x\ncollector:\n  lines: 3\n":                                ":3:3", // a typo
+		"target: http://x\ncollector:\n  linez: 3\n":                                ":3:3", // a typo
 		"target: http://x\ncollector:\n  mapping:\n    presets: [docker, nobody]\n": path + ":4:23: collector.mapping.presets[1]: unknown preset",
-		"target: http://x\ncollector:\n  targets:\n  - url: ftp://x\n":              path + ":4:",
+		"target: http://x\ntargets:\n- url: ftp://x\n":                              path + ":3:",
 		"collector: {}\n": "--target",
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

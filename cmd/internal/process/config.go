@@ -1,10 +1,14 @@
 package process
 
 import (
+	"errors"
+	"fmt"
+
 	"github.com/spf13/pflag"
 
 	"github.com/coldscope/coldscope/collector"
 	"github.com/coldscope/coldscope/internal/conf"
+	"github.com/coldscope/coldscope/internal/wire"
 )
 
 // Config is the configuration file, the same for all commands. What a command
@@ -14,6 +18,7 @@ type Config struct {
 	Listen     string           `yaml:"listen"`     // HOST:PORT of the HTTP port
 	ClickHouse string           `yaml:"clickhouse"` // DSN of a server; empty: the embedded engine
 	Target     string           `yaml:"target"`     // URL of the aggregator, for a collector alone
+	Targets    []wire.Options   `yaml:"targets"`    // or several, and how to reach each
 	Collector  collector.Config `yaml:"collector"`
 }
 
@@ -32,7 +37,13 @@ func (f *Flags) Load(set *pflag.FlagSet) (Config, error) {
 			*value = flag.Value.String()
 		}
 	}
-	if err := conf.Locate(f.Config, c.Collector.Validate()); err != nil {
+	problems := []error{c.Collector.Validate()}
+	for i, t := range c.Targets {
+		if err := t.Validate(); err != nil {
+			problems = append(problems, fmt.Errorf("targets[%d]: %w", i, err))
+		}
+	}
+	if err := conf.Locate(f.Config, errors.Join(problems...)); err != nil {
 		return Config{}, err
 	}
 	return c, nil

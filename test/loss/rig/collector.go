@@ -275,11 +275,15 @@ func PlainConfig(f Format, dir string) string {
 	if f != Plain {
 		return ""
 	}
-	return fmt.Sprintf("collector:\n  files:\n    - path: %s/*.log*\n      function: plain\n      namespace: %s\n", dir, Namespace)
+	return fmt.Sprintf("collector:\n  files:\n    - paths: [%s/*.log]\n      function: plain\n      namespace: %s\n", dir, Namespace)
 }
 
-// LinksConfig is the configuration with which a collector follows kubelet's
-// links in dir.
+// LinksConfig is the configuration with which a collector reads kubelet's links
+// in dir beside the files themselves.
 func LinksConfig(dir string) string {
-	return fmt.Sprintf("collector:\n  cri_links: [%s]\n", dir)
+	return fmt.Sprintf("collector:\n  files:\n    - paths: [%s/*.log]\n      format: cri\n", dir)
 }
+
+// SpoolConfig is the configuration with which a collector copies deleted files
+// that it could not send.
+func SpoolConfig() string { return "collector:\n  spool_bytes: 100000000\n" }
