@@ -21,6 +21,7 @@ import (
 	"github.com/coldscope/coldscope/collector/discover"
 	"github.com/coldscope/coldscope/collector/journal"
 	"github.com/coldscope/coldscope/collector/notify"
+	"github.com/coldscope/coldscope/collector/redact"
 	"github.com/coldscope/coldscope/collector/runtime"
 	"github.com/coldscope/coldscope/collector/runtimelog"
 	"github.com/coldscope/coldscope/collector/ship"
@@ -57,6 +58,7 @@ type Collector struct {
 	scanner    *discover.Scanner
 	hub        *runtime.Hub
 	rules      *runtimelog.Rules
+	redactor   *redact.Redactor
 	hints      *hints
 	listener   net.Listener
 	handler    http.Handler
@@ -143,6 +145,9 @@ func (c *Collector) open(deps Deps) error {
 		c.log.Warn("the kernel tells nothing of new files, looking for them more often", slog.Any("error", err))
 	}
 	if c.rules, err = c.cfg.Lines.Rules(); err != nil {
+		return err
+	}
+	if c.redactor, err = redact.New(c.cfg.Redact); err != nil {
 		return err
 	}
 	if err := c.newScanner(journalDir, deps.Registerer); err != nil {

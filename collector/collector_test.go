@@ -559,3 +559,69 @@ func TestConfig(t *testing.T) {
 		t.Errorf("an empty list: %v, %v", c.CRI, c.Docker)
 	}
 }
+
+// Credentials never leave the host, equal ones look equal, and the place of a
+// line stays.
+func TestRedact(t *testing.T) {
+	cfg := testConfig(t)
+	s := newStore()
+	c, _ := start(t, cfg, Deps{Sink: s})
+	l := newCRI(t, cfg.CRI[0], "hello", "uid")
+	l.line("stdout", "X-Scf-Secret-Key: Gu5t9xGARNpq86cd98joQYCN3EXAMPLE")
+	l.line("stderr", "again X-Scf-Secret-Key: Gu5t9xGARNpq86cd98joQYCN3EXAMPLE and Authorization: Bearer abcdefghijklmnop0123456789")
+	l.line("stdout", "nothing")
+	settle(t, c)
+	var marks []string
+	for p, e := range s.get() {
+		if _, ok := l.want[p]; !ok {
+			continue
+		}
+		if strings.Contains(e.Body, "Gu5t9x") || strings.Contains(e.Body, "abcdefghijklmnop") {
+			t.Errorf("left the host: %s", e.Body)
+		}
+		if _, mark, ok := strings.Cut(e.Body, "X-Scf-Secret-Key: "); ok {
+			marks = append(marks, mark[:len("[redacted:scf-secret-key:123456789012]")-8])
+		}
+	}
+	if len(marks) != 2 || marks[0] != marks[1] || !strings.HasPrefix(marks[0], "[redacted:") {
+		t.Errorf("marks %q", marks)
+	}
+	if n := testutil.ToFloat64(c.metrics.secrets); n != 3 {
+		t.Errorf("%v secrets are counted", n)
+	}
+}
+
+// AWS Lambda's records become events and lines; a body that comes again is the same.
+func TestLambda(t *testing.T) {
+	cfg := testConfig(t)
+	s := newStore()
+	c, _ := start(t, cfg, Deps{Sink: s})
+	body := `[{"time":"2026-11-23T04:00:00.000Z","type":"platform.start","record":{"requestId":"r1","version":"$LATEST"}},
+{"time":"2026-11-23T04:00:00.100Z","type":"function","record":"hello from a function\n"},
+{"time":"2026-11-23T04:00:00.200Z","type":"platform.runtimeDone","record":{"requestId":"r1","status":"success","metrics":{"durationMs":200}}}]`
+	for range 2 {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodPost, "/v1/lambda/telemetry?function=f&instance=i&namespace=n", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		c.Handler().ServeHTTP(w, r)
+		if w.Code/100 != 2 {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+	}
+	settle(t, c)
+	ids, lines := map[string]bool{}, 0
+	for _, e := range s.get() {
+		if !strings.Contains(e.Labels, "platform") {
+			lines++
+			continue
+		}
+		ev, err := wire.DecodeEvent([]byte(e.Body), "default")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[ev.ID] = true
+	}
+	if lines != 1 || len(ids) != 2 {
+		t.Errorf("%d lines, %d events", lines, len(ids))
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/coldscope/coldscope/collector/discover"
+	"github.com/coldscope/coldscope/collector/redact"
 	"github.com/coldscope/coldscope/collector/runtime"
 	"github.com/coldscope/coldscope/collector/runtimelog"
 	"github.com/coldscope/coldscope/internal/workload"
@@ -56,6 +57,9 @@ type Config struct {
 	LineBytes int `yaml:"line_bytes"`
 	// Lines says which lines belong together, and what a carriage return is.
 	Lines runtimelog.JoinOptions `yaml:"lines"`
+	// Redact says which credentials are taken out of lines and events. Its
+	// key_file is DataDir/redact.key by default.
+	Redact redact.Options `yaml:"redact"`
 	// LateAfter is how old a line is when it is read, so that it counts as late.
 	// Default 30 s.
 	LateAfter time.Duration `yaml:"late_after"`
@@ -117,6 +121,9 @@ func (c Config) WithDefaults() Config {
 	if c.Runtimes.NodeName == "" {
 		c.Runtimes.NodeName = os.Getenv("NODE_NAME")
 	}
+	if c.Redact.Key == "" {
+		orElse(&c.Redact.KeyFile, filepath.Join(c.DataDir, "redact.key"))
+	}
 	orElse(&c.PollInterval, 20*time.Millisecond)
 	orElse(&c.PartialTimeout, 5*time.Second)
 	orElse(&c.LineBytes, 1<<20)
@@ -167,6 +174,7 @@ func (c Config) Validate() error {
 	section("", c.Mapping.Validate())
 	section("runtimes.", c.Runtimes.Validate())
 	section("lines.", c.Lines.Validate())
+	section("redact.", c.Redact.Validate())
 	for key, d := range map[string]time.Duration{
 		"poll_interval": c.PollInterval, "partial_timeout": c.PartialTimeout, "late_after": c.LateAfter,
 		"batch_age": c.BatchAge, "stop_timeout": c.StopTimeout, "spool_age": c.SpoolAge,

@@ -42,6 +42,7 @@ type generation struct {
 	send   func(runtimelog.Line) error // add, made once
 
 	stdout, stderr *ship.Stream
+	redacted       []byte // the last line that held a secret
 
 	head      uint64     // hash of its first record; 0 until it has one
 	id        uint64     // set with window
@@ -227,6 +228,7 @@ func (g *generation) add(l runtimelog.Line) error {
 	if *to == nil {
 		*to = ship.NewStream(g.found.Container.Ref, l.Stream, g.c.cfg.Host)
 	}
+	body := g.redact(l.Body)
 	out, safe := g.out, l.Safe
 	switch {
 	case l.Carried:
@@ -234,11 +236,21 @@ func (g *generation) add(l runtimelog.Line) error {
 	case g.carried != nil:
 		safe = 0
 	}
-	err := out.Add(g.ctx, *to, &ship.Line{Time: l.Time, Body: l.Body, Offset: l.Offset, Truncated: l.Truncated, Safe: safe})
+	err := out.Add(g.ctx, *to, &ship.Line{Time: l.Time, Body: body, Offset: l.Offset, Truncated: l.Truncated, Safe: safe})
 	if err == nil {
 		g.ledger.line(&l, g.looked, g.c.cfg.LateAfter)
 	}
 	return err
+}
+
+// redact takes credentials out of b. The result is valid until the next call.
+func (g *generation) redact(b []byte) []byte {
+	out, n := g.c.redactor.Line(g.redacted[:0], b)
+	if n > 0 {
+		g.redacted = out
+		g.ledger.secrets += int64(n)
+	}
+	return out
 }
 
 // event hands an event over, under the labels of whose it is.
@@ -247,7 +259,7 @@ func (g *generation) event(r tail.Record, payload []byte) error {
 	if err != nil {
 		return g.bury(r, ship.ReasonEvent, err)
 	}
-	err = g.out.Add(g.ctx, g.c.platform(e.Ref), &ship.Line{Time: e.Time, Body: payload, Offset: r.Offset, Safe: r.End})
+	err = g.out.Add(g.ctx, g.c.platform(e.Ref), &ship.Line{Time: e.Time, Body: g.redact(payload), Offset: r.Offset, Safe: r.End})
 	if err == nil {
 		g.ledger.streams[2]++
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/coldscope/coldscope/internal/faas"
+	"github.com/coldscope/coldscope/internal/lambda"
 	"github.com/coldscope/coldscope/internal/wire"
 )
 
@@ -75,13 +76,17 @@ func (c *Collector) Status() Status {
 }
 
 // Handler serves events, health and status, and metrics if the collector has
-// a Gatherer: POST /v1/events, GET /api/v1/collector/status, /ready,
+// a Gatherer: POST /v1/events, POST /v1/lambda/telemetry, GET /api/v1/collector/status, /ready,
 // /-/healthy, /metrics.
 func (c *Collector) Handler() http.Handler { return c.handler }
 
 func (c *Collector) newHandler(gatherer prometheus.Gatherer) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST "+wire.PathEvents, wire.EventsHandler(c.accept))
+	mux.Handle("POST "+lambda.Path, lambda.Handler(lambda.Sink{
+		Events: c.accept, Lines: c.storeLines,
+		Ignored: func(reason string, n int) { c.metrics.ignored.WithLabelValues(reason).Add(float64(n)) },
+	}))
 	mux.HandleFunc("GET "+PathStatus, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(c.Status()) // the client went away

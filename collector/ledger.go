@@ -31,6 +31,7 @@ type ledger struct {
 
 	counted  int64 // bytes that are in the metrics
 	exported checkpoint.Counts
+	secrets  int64    // that were redacted, not in the metrics yet
 	streams  [3]int64 // lines of stdout, stderr and platform, not in the metrics yet
 }
 

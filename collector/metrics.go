@@ -13,6 +13,8 @@ type metrics struct {
 	hints      [3]prometheus.Counter // by open invocations: none, one, several
 	truncated  prometheus.Counter
 	late       prometheus.Counter
+	secrets    prometheus.Counter
+	ignored    *prometheus.CounterVec
 	restarts   *prometheus.CounterVec
 	readErrors prometheus.Counter
 	missed     *prometheus.CounterVec
@@ -40,6 +42,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		readBytes: counter("read_bytes_total", "Bytes of log files and journal that were read, without what is read again."),
 		truncated: counter("truncated_lines_total", "Lines that were longer than the limit and were cut."),
 		late:      counter("late_lines_total", "Lines that were read long after they were written (late_after)."),
+		secrets:   counter("redacted_secrets_total", "Credentials that were taken out of lines and events."),
+		ignored:   vector("lambda_ignored_records_total", "reason", "Records of AWS Lambda's Telemetry API that say nothing to us."),
 		restarts: vector("file_restarts_total", "reason",
 			"Files that are read from their beginning again, by reason: truncated, or guard if they do not fit the checkpoint."),
 		readErrors: counter("read_errors_total", "Failed attempts to read a file."),
@@ -77,6 +81,10 @@ func (m *metrics) add(l *ledger, read int64, open *openInvocations) {
 		m.hints[min(2, open.n.Load())].Add(float64(n))
 	}
 	l.streams = [3]int64{}
+	if l.secrets > 0 {
+		m.secrets.Add(float64(l.secrets))
+		l.secrets = 0
+	}
 	m.truncated.Add(float64(l.TruncatedLines - l.exported.TruncatedLines))
 	m.late.Add(float64(l.LateLines - l.exported.LateLines))
 	l.exported = l.Counts

@@ -85,7 +85,10 @@ type Scanner struct {
 	opts  Options
 	files []filePattern
 	dirs  map[place]*dir // what the last scan saw
-	now   func() time.Time
+	// awaited looks again at roots that are not there yet, by the nearest
+	// directory above that is.
+	awaited map[string][]func(*scan)
+	now     func() time.Time
 
 	mu    sync.Mutex
 	known map[inode]struct{} // generations that were handed out
@@ -147,6 +150,7 @@ func (s *Scanner) Scan(full bool, found func(*Generation)) error {
 			d.believed = false
 		}
 	}
+	s.awaited = map[string][]func(*scan){}
 	sc := &scan{Scanner: s, found: found, seen: map[place]struct{}{}}
 	if s.opts.Spool != "" {
 		sc.spool(s.opts.Spool)
@@ -176,11 +180,33 @@ func (s *Scanner) Scan(full bool, found func(*Generation)) error {
 func (s *Scanner) Look(dirs []string, found func(*Generation)) {
 	sc := &scan{Scanner: s, found: found, seen: map[place]struct{}{}}
 	for _, path := range dirs {
+		looks := s.awaited[path]
+		delete(s.awaited, path)
+		for _, look := range looks {
+			look(sc)
+		}
 		for n := range len(s.files) + 1 {
 			if d := s.dirs[place{path, n}]; d != nil && d.look != nil {
 				d.believed = false
 				d.look(sc)
 			}
+		}
+	}
+}
+
+// await looks again when something appears on the way to path.
+func (s *Scanner) await(path string, look func(*scan)) {
+	if s.opts.Watch == nil || look == nil {
+		return
+	}
+	for up := filepath.Dir(path); ; up = filepath.Dir(up) {
+		if info, err := os.Stat(up); err == nil && info.IsDir() {
+			s.awaited[up] = append(s.awaited[up], look)
+			s.opts.Watch(up)
+			return
+		}
+		if up == filepath.Dir(up) {
+			return
 		}
 	}
 }
@@ -206,6 +232,9 @@ func (sc *scan) read(at place, look func(*scan)) (d *dir, changed bool) {
 	info, err := os.Stat(path)
 	if err != nil || !info.IsDir() {
 		sc.fail(err)
+		if sc.dirs[at] == nil {
+			sc.await(path, look)
+		}
 		return nil, false
 	}
 	sc.seen[at] = struct{}{}

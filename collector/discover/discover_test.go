@@ -389,3 +389,29 @@ func TestSpool(t *testing.T) {
 		t.Error("a damaged piece is not told")
 	}
 }
+
+// A root that appears later is seen as soon as one that was there.
+func TestAwait(t *testing.T) {
+	top := t.TempDir()
+	root := filepath.Join(top, "var", "log", "pods")
+	watched := map[string]bool{}
+	s := scanner(t, Options{CRI: []string{root}, Watch: func(dir string) { watched[dir] = true }})
+	scanNames(t, s, root, false)
+	if !watched[top] {
+		t.Fatal("nothing above the root is watched")
+	}
+	look := func(dir string) (n int) {
+		s.Look([]string{dir}, func(g *Generation) { g.File.Close(); n++ })
+		return n
+	}
+	if err := os.MkdirAll(filepath.Join(top, "var", "log"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if look(top) != 0 || !watched[filepath.Join(top, "var", "log")] {
+		t.Fatal("the way down is not followed")
+	}
+	touch(t, filepath.Join(root, "ns_f_u", "f", "0.log"))
+	if n := look(filepath.Join(top, "var", "log")); n != 1 || !watched[root] {
+		t.Errorf("found %d", n)
+	}
+}

@@ -30,7 +30,7 @@ import (
 type Options struct {
 	// Off lists rules that are not applied: scf, environment, authorization,
 	// cookie, signature, tencent-key, aws-key, github-token, slack-token,
-	// api-key, jwt, private-key, url-password.
+	// api-key, jwt, private-key, url-password; or all.
 	Off []string `yaml:"off"`
 	// KeyValues redacts what follows password=, passwd:, secret=, token= and
 	// their like too. Default off: it finds much that is no secret.
@@ -104,6 +104,12 @@ func (o Options) compile() (*Redactor, []error) {
 		on[a.rule] = a.rule != keyValues || o.KeyValues
 	}
 	for _, name := range o.Off {
+		if name == allRules {
+			for rule := range on {
+				on[rule] = rule == keyValues && o.KeyValues
+			}
+			continue
+		}
 		if _, ok := on[name]; !ok || name == keyValues {
 			names := slices.Sorted(maps.Keys(on))
 			errs = append(errs, fmt.Errorf("off: %q is not one of %s", name, strings.Join(names, ", ")))
@@ -133,6 +139,9 @@ func (o Options) compile() (*Redactor, []error) {
 	}
 	return r, errs
 }
+
+// allRules in Options.Off stands for every rule but those that are asked for.
+const allRules = "all"
 
 var kindName = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
 
