@@ -96,11 +96,19 @@ type Scanner struct {
 
 type inode struct{ dev, ino uint64 }
 
-// place is a directory as one pattern of Files looks at it; 0 is the layouts' look.
+// place is a directory as somebody looks at it: a layout, or a pattern of Files.
 type place struct {
-	path    string
-	pattern int
+	path string
+	by   int // index of a pattern, or one of these
 }
+
+const (
+	byCRI     = -1
+	byDocker  = -2
+	byJournal = -3
+	bySpool   = -4
+	firstBy   = bySpool
+)
 
 // dir is a directory as it was last read.
 type dir struct {
@@ -156,7 +164,7 @@ func (s *Scanner) Scan(full bool, found func(*Generation)) error {
 		sc.spool(s.opts.Spool)
 	}
 	if s.opts.Journal != "" {
-		sc.leaf(place{path: s.opts.Journal}, (*scan).journal)
+		sc.leaf(place{s.opts.Journal, byJournal}, (*scan).journal)
 	}
 	for _, root := range s.opts.CRI {
 		sc.cri(root)
@@ -185,8 +193,8 @@ func (s *Scanner) Look(dirs []string, found func(*Generation)) {
 		for _, look := range looks {
 			look(sc)
 		}
-		for n := range len(s.files) + 1 {
-			if d := s.dirs[place{path, n}]; d != nil && d.look != nil {
+		for by := firstBy; by < len(s.files); by++ {
+			if d := s.dirs[place{path, by}]; d != nil && d.look != nil {
 				d.believed = false
 				d.look(sc)
 			}

@@ -415,3 +415,24 @@ func TestAwait(t *testing.T) {
 		t.Errorf("found %d", n)
 	}
 }
+
+// One directory may be a root of several layouts.
+func TestOneRoot(t *testing.T) {
+	root := t.TempDir()
+	s := scanner(t, Options{CRI: []string{root}, Docker: []string{root}, Files: []Files{{Paths: []string{root + "/*.log"}}}, Watch: func(string) {}})
+	scanNames(t, s, root, false)
+	touch(t, filepath.Join(root, "ns_f_u", "f", "0.log"))
+	touch(t, filepath.Join(root, "plain.log"))
+	if err := os.MkdirAll(filepath.Join(root, "abc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "abc", "config.v2.json"), []byte(`{"Config":{"Labels":{"dev.coldscope.function":"f"}}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	touch(t, filepath.Join(root, "abc", "abc-json.log"))
+	n := 0
+	s.Look([]string{root}, func(g *Generation) { g.File.Close(); n++ })
+	if n != 3 {
+		t.Errorf("found %d of 3", n)
+	}
+}

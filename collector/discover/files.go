@@ -123,7 +123,7 @@ func (sc *scan) pattern(n int) {
 // each goes down from dir along the pattern's directories.
 func (sc *scan) each(dir string, rest []string, n int) {
 	p := &sc.files[n]
-	at := func() place { return place{dir, n + 1} }
+	at := func() place { return place{dir, n} }
 	for len(rest) > 0 && !strings.ContainsAny(rest[0], `*?[\`) {
 		dir, rest = filepath.Join(dir, rest[0]), rest[1:]
 	}

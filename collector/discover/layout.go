@@ -18,7 +18,7 @@ const gzipSuffix = ".gz"
 // cri looks through kubelet's layout,
 // <root>/<namespace>_<pod>_<uid>/<container>/<n>.log.
 func (sc *scan) cri(root string) {
-	d, _ := sc.read(place{path: root}, func(sc *scan) { sc.cri(root) })
+	d, _ := sc.read(place{root, byCRI}, func(sc *scan) { sc.cri(root) })
 	if d == nil {
 		return
 	}
@@ -30,12 +30,12 @@ func (sc *scan) cri(root string) {
 }
 
 func (sc *scan) pod(path string) {
-	d, _ := sc.read(place{path: path}, func(sc *scan) { sc.pod(path) })
+	d, _ := sc.read(place{path, byCRI}, func(sc *scan) { sc.pod(path) })
 	if d == nil {
 		return
 	}
 	for _, name := range d.names {
-		sc.leaf(place{path: filepath.Join(path, name)}, (*scan).criLayout)
+		sc.leaf(place{filepath.Join(path, name), byCRI}, (*scan).criLayout)
 	}
 }
 
@@ -83,7 +83,7 @@ func (l criLayout) container(string) (*Container, error) {
 		switch {
 		case ok:
 			c = known
-		case len(c.Pod.UID) >= shortestUID && l.sc.now().Sub(l.sc.dirs[place{path: l.path}].first) < l.sc.opts.Wait:
+		case len(c.Pod.UID) >= shortestUID && l.sc.now().Sub(l.sc.dirs[place{l.path, byCRI}].first) < l.sc.opts.Wait:
 			return nil, errWait
 		}
 	}
@@ -98,7 +98,7 @@ func (l criLayout) container(string) (*Container, error) {
 // configuration in config.v2.json. The json-file driver writes
 // <id>-json.log, the local driver local-logs/container.log.
 func (sc *scan) docker(root string) {
-	d, _ := sc.read(place{path: root}, func(sc *scan) { sc.docker(root) })
+	d, _ := sc.read(place{root, byDocker}, func(sc *scan) { sc.docker(root) })
 	if d == nil {
 		return
 	}
@@ -110,12 +110,12 @@ func (sc *scan) docker(root string) {
 const localLogs = "local-logs"
 
 func (sc *scan) dockerContainer(path string) {
-	sc.leaf(place{path: path}, (*scan).dockerLayout)
-	if d := sc.dirs[place{path: path}]; d != nil {
+	sc.leaf(place{path, byDocker}, (*scan).dockerLayout)
+	if d := sc.dirs[place{path, byDocker}]; d != nil {
 		d.look = func(sc *scan) { sc.dockerContainer(path) }
 		for _, name := range d.names {
 			if name == localLogs {
-				sc.leaf(place{path: filepath.Join(path, localLogs)}, (*scan).dockerLayout)
+				sc.leaf(place{filepath.Join(path, localLogs), byDocker}, (*scan).dockerLayout)
 			}
 		}
 	}

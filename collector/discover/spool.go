@@ -61,7 +61,7 @@ func readSaved(f *os.File) (*Saved, error) {
 
 // spool looks for saved pieces. Each is a log of its own.
 func (sc *scan) spool(path string) {
-	d, changed := sc.read(place{path: path}, nil)
+	d, changed := sc.read(place{path, bySpool}, nil)
 	if d == nil || !changed {
 		return
 	}

@@ -54,10 +54,10 @@ type benchmark struct {
 }
 
 var benchmarks = []benchmark{
-	{"docker", throughput(rig.JSONFile, 5.8)},
-	{"cri", throughput(rig.CRI, 8.2)},
-	{"local", throughput(rig.Local, 5.8)},
-	{"plain", throughput(rig.Plain, 5.8)},
+	{"docker", throughput(rig.JSONFile, 2.9)},
+	{"cri", throughput(rig.CRI, 4)},
+	{"local", throughput(rig.Local, 2.9)},
+	{"plain", throughput(rig.Plain, 2.9)},
 	{"steady", func(ctx context.Context, b *bench) error {
 		return b.steady(ctx, "steady", steadyLoad{files: 10, rate: 1000})
 	}},
@@ -65,7 +65,7 @@ var benchmarks = []benchmark{
 		return b.steady(ctx, "rotating", steadyLoad{files: 100, rate: 100, maxSize: 100_000, maxFile: 3})
 	}},
 	{"active-100", func(ctx context.Context, b *bench) error { return b.footprint(ctx, 100, 10, 64) }},
-	{"active-2000", func(ctx context.Context, b *bench) error { return b.footprint(ctx, 2000, 1, 192) }},
+	{"active-2000", func(ctx context.Context, b *bench) error { return b.footprint(ctx, 2000, 1, 150) }},
 	{"idle", func(ctx context.Context, b *bench) error { return b.idle(ctx, 2000) }},
 	{"churn", func(ctx context.Context, b *bench) error { return b.churnFiles(ctx) }},
 	{"churn-docker", func(ctx context.Context, b *bench) error { return b.churnDocker(ctx) }},
