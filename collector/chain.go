@@ -17,7 +17,7 @@ const (
 	// slowPoll is how often a quiet file is looked at of which the kernel tells
 	// nothing, and idlePoll where it promised to wake us.
 	slowPoll = 250 * time.Millisecond
-	idlePoll = 5 * time.Second
+	idlePoll = 10 * time.Second
 	// endPoll is how often a file is looked at that has ended.
 	endPoll = time.Second
 	// What is read at once; where many wait with what they have read, less.
@@ -33,9 +33,16 @@ type chain struct {
 	container *discover.Container
 	kick      chan struct{} // look now
 	gens      []*generation
-	hint      *openInvocations // of the instance
+	hint      *openInvocations // of the instance; nil as long as no event named it
+	hinted    time.Time        // when it was looked for
 	places    sync.Mutex       // held while places of two generations change together, and while they are looked at
 
+	// listening says that the kernel promised to tell when a file is written to,
+	// heard that it did.
+	listening bool
+	heard     atomic.Bool
+
+	fresh atomic.Bool // there is something in inbox
 	// Guarded by the Collector's mutex:
 	inbox []*generation // new ones
 	all   []*generation // gens and inbox, for others
@@ -60,8 +67,7 @@ func (ch *chain) run(ctx context.Context) {
 	defer close(ch.ended)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	shortest := ch.c.cfg.PollInterval
-	wait := shortest
+	wait := ch.c.cfg.PollInterval
 	for {
 		select {
 		case <-ctx.Done():
@@ -83,18 +89,40 @@ func (ch *chain) run(ctx context.Context) {
 			ch.left = true
 			return
 		}
-		if progress || fresh {
-			wait = shortest
-		} else if wait = min(2*wait, slowPoll); wait == slowPoll && ch.listen() {
-			if progress, _ = ch.pass(ctx); !progress { // what came before we listened
-				wait = idlePoll
-			}
-		}
+		wait = ch.next(ctx, wait, progress || fresh)
 		timer.Reset(ch.until(wait))
-		if wait == idlePoll {
-			wait = slowPoll
-		}
 	}
+}
+
+// next gives how long to wait after a look that found something or not, and
+// before it a wait of last.
+func (ch *chain) next(ctx context.Context, last time.Duration, progress bool) time.Duration {
+	if ch.heard.Swap(false) {
+		ch.listening = false
+	}
+	switch {
+	case progress:
+		ch.listening = false
+		return ch.c.cfg.PollInterval
+	case ch.listening:
+		return idlePoll
+	case last < slowPoll:
+		return min(2*last, slowPoll)
+	}
+	if ch.listening = ch.listen(); !ch.listening {
+		return slowPoll
+	}
+	if progress, _ := ch.pass(ctx); progress { // what came before we listened
+		ch.listening = false
+		return ch.c.cfg.PollInterval
+	}
+	return idlePoll
+}
+
+// hear is what the kernel calls.
+func (ch *chain) hear() {
+	ch.heard.Store(true)
+	ch.poke()
 }
 
 // until gives the time until the next look: all chains look at the same
@@ -114,7 +142,7 @@ func (ch *chain) listen() bool {
 			return false // time alone brings it on
 		case g.final || g.found.Compressed || g.found.Saved != nil:
 		case g.idleSince.IsZero():
-			if !ch.c.notify.File(g.found.File, ch.poke) {
+			if !ch.c.notify.File(g.found.File, ch.hear) {
 				return false
 			}
 		default:
@@ -130,6 +158,9 @@ func (ch *chain) pass(ctx context.Context) (progress, ok bool) {
 	buf := ch.c.buffer()
 	defer ch.c.release(buf)
 	now := time.Now()
+	if ch.hint == nil && now.Sub(ch.hinted) > time.Second {
+		ch.hint, ch.hinted = ch.c.hints.of(ch.container.Ref.Instance), now
+	}
 	ok = true
 	for i, g := range ch.gens {
 		if g.final && now.Sub(g.looked) < endPoll {

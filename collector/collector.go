@@ -404,6 +404,7 @@ func (c *Collector) dispatch(ctx context.Context, reading *sync.WaitGroup, found
 	g := c.newGeneration(ctx, ch, found)
 	ch.all = append(ch.all, g)
 	ch.inbox = append(ch.inbox, g)
+	ch.fresh.Store(true)
 	ch.poke()
 	c.log.Debug("file found", slog.String("path", found.Path), slog.String("function", found.Container.Ref.Function),
 		slog.String("instance", found.Container.Ref.Instance))
@@ -411,14 +412,14 @@ func (c *Collector) dispatch(ctx context.Context, reading *sync.WaitGroup, found
 
 // adopt gives the chain its new generations; false if there are none.
 func (c *Collector) adopt(ch *chain) bool {
+	if !ch.fresh.Swap(false) {
+		return false
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	fresh := len(ch.inbox) > 0
 	ch.gens = append(ch.gens, ch.inbox...)
 	ch.inbox = nil
-	if ch.hint == nil {
-		ch.hint = c.hints.of(ch.container.Ref.Instance)
-	}
 	return fresh
 }
 
@@ -529,9 +530,9 @@ func (c *Collector) platform(ref faas.Ref) *ship.Stream {
 	return s
 }
 
-// saveLoop keeps the checkpoint, at most every 250 ms, and looks after deleted files.
+// saveLoop keeps the checkpoint, at most twice a second, and looks after deleted files.
 func (c *Collector) saveLoop(ctx context.Context) {
-	const every, spoolEvery = 250 * time.Millisecond, time.Second
+	const every, spoolEvery = 500 * time.Millisecond, time.Second
 	timer := time.NewTimer(every)
 	defer timer.Stop()
 	var spooled time.Time

@@ -50,6 +50,7 @@ type generation struct {
 	out       *ship.Writer
 	state     tail.State
 	looked    time.Time
+	stated    time.Time // when the file itself was looked at
 	idleSince time.Time // there is nothing more to read, and nobody should write
 	final     bool      // what was left without an end has been taken
 	ledger    ledger
@@ -119,6 +120,13 @@ func (g *generation) read(ctx context.Context, buf *tail.Buffer, now time.Time, 
 	if reason := g.givenUp.Load(); reason != nil {
 		return false, g.giveUp(ctx, now, *reason)
 	}
+	if !ended && g.window != nil && !g.final && !g.found.Compressed && g.carried == nil && now.Sub(g.stated) < statEvery {
+		progress, err := g.poll(buf, now)
+		if !errors.Is(err, tail.ErrTruncated) {
+			return progress, err
+		}
+	}
+	g.stated = now
 	state, err := g.file.Stat()
 	if errors.Is(err, tail.ErrTruncated) {
 		if err := g.truncated(ctx, now, err); err != nil {
@@ -135,7 +143,7 @@ func (g *generation) read(ctx context.Context, buf *tail.Buffer, now time.Time, 
 	g.arrive()
 	changed := state.Size != was.Size || !state.Modified.Equal(was.Modified)
 	if changed {
-		g.idleSince, g.final = time.Time{}, false
+		g.idleSince, g.final, g.ledger.complete = time.Time{}, false, false
 	}
 	if changed || g.window == nil && g.head != 0 {
 		if err := g.attach(buf, now); err != nil {
@@ -145,9 +153,16 @@ func (g *generation) read(ctx context.Context, buf *tail.Buffer, now time.Time, 
 		g.state = g.file.State()
 	}
 	if changed && g.window != nil || g.file.Pos() < g.state.Size && g.window != nil && g.found.Compressed {
-		if err := g.records(buf); err != nil {
+		if err := g.records(g.file.Records, buf); err != nil {
 			g.state = was
-			return g.file.Pos() > pos, err
+			if !errors.Is(err, tail.ErrTruncated) {
+				return g.file.Pos() > pos, err
+			}
+			// It has grown again since it was cut.
+			if err := g.truncated(ctx, now, err); err != nil {
+				return false, err
+			}
+			return g.read(ctx, buf, now, ended)
 		}
 	}
 	if err := g.end(buf, now, state.Deleted || ended); err != nil {
@@ -156,9 +171,25 @@ func (g *generation) read(ctx context.Context, buf *tail.Buffer, now time.Time, 
 	return g.file.Pos() > pos, nil
 }
 
+// statEvery is how often the file itself is looked at, while it is being read:
+// whether it was deleted or cut.
+const statEvery = 200 * time.Millisecond
+
+// poll reads what is new of a file that was looked at a moment ago.
+func (g *generation) poll(buf *tail.Buffer, now time.Time) (bool, error) {
+	pos := g.file.Pos()
+	g.decoder.SetTime(now)
+	err := g.records(g.file.Poll, buf)
+	if g.file.Pos() == pos {
+		return false, err
+	}
+	g.state.Size, g.state.Modified = g.file.State().Size, now
+	return true, err
+}
+
 // records reads whole records to the file's end.
-func (g *generation) records(buf *tail.Buffer) error {
-	err := g.file.Records(buf, g.record)
+func (g *generation) records(read func(*tail.Buffer, func(tail.Record) error) error, buf *tail.Buffer) error {
+	err := read(buf, g.record)
 	if err == nil {
 		g.advance()
 	}

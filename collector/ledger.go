@@ -112,6 +112,9 @@ func (g *generation) tell(ctx context.Context, now time.Time) {
 		return
 	}
 	l := &g.ledger
+	if !g.final && now.Sub(l.toldAt) < ledgerEvery || g.final && l.complete {
+		return
+	}
 	stored := l.acknowledged(g.window.Committed(), g.window.Refused())
 	complete := g.consumed()
 	if stored.Counts == l.told && complete == l.complete || !complete && now.Sub(l.toldAt) < ledgerEvery {

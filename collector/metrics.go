@@ -85,7 +85,11 @@ func (m *metrics) add(l *ledger, read int64, open *openInvocations) {
 		m.secrets.Add(float64(l.secrets))
 		l.secrets = 0
 	}
-	m.truncated.Add(float64(l.TruncatedLines - l.exported.TruncatedLines))
-	m.late.Add(float64(l.LateLines - l.exported.LateLines))
+	if n := l.TruncatedLines - l.exported.TruncatedLines; n > 0 {
+		m.truncated.Add(float64(n))
+	}
+	if n := l.LateLines - l.exported.LateLines; n > 0 {
+		m.late.Add(float64(n))
+	}
 	l.exported = l.Counts
 }

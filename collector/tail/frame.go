@@ -1,11 +1,6 @@
 package tail
 
-import (
-	"encoding/binary"
-	"errors"
-	"fmt"
-	"io"
-)
+import "encoding/binary"
 
 // Framing is how a file says where a record ends.
 type Framing uint8
@@ -25,11 +20,10 @@ const word = 4
 func (t *File) prefixed(buf *Buffer, pos, upTo int64, yield func(Record) error) error {
 	have := 0
 	for {
-		n, err := t.src.ReadAt(buf.b[have:], pos+int64(have))
-		if err != nil && !errors.Is(err, io.EOF) {
-			return fmt.Errorf("read: %w", err)
+		n, atEnd, err := t.read(buf.b[have:], pos+int64(have))
+		if err != nil {
+			return err
 		}
-		atEnd := err != nil
 		rest := buf.b[:have+n]
 		for {
 			size, whole := t.record(rest)

@@ -15,10 +15,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"syscall"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+	"golang.org/x/sys/unix"
 )
 
 // ErrTruncated says that the file is not the one any more that was read so
@@ -76,6 +76,7 @@ func (b *Buffer) Len() int { return len(b.b) }
 // File is an open file that is being read. It is not safe for concurrent use.
 type File struct {
 	f       *os.File
+	fd      int         // f's: reading is the hot path of a host with many quiet logs
 	src     io.ReaderAt // of the log's bytes: f, or what it holds compressed or from an offset on
 	zip     *compressed // src, if it is that
 	base    int64       // the log's bytes before it are not there
@@ -90,6 +91,9 @@ type File struct {
 	scanned int64 // there is no newline in [pos, scanned)
 	state   State
 	onDisk  int64 // size of f when state was taken
+
+	last  [guardBytes]byte // what stands before pos, as far as it is known:
+	lastN int              // so many bytes
 }
 
 // Kind says how a file holds its log.
@@ -112,7 +116,7 @@ type State struct {
 
 // New reads from f, which it takes over. Records over limit bytes are cut.
 func New(f *os.File, kind Kind, owner string, limit int) *File {
-	t := &File{f: f, src: f, framing: kind.Framing, owner: owner, limit: max(limit, 4*keepEnd)}
+	t := &File{f: f, fd: int(f.Fd()), src: f, framing: kind.Framing, owner: owner, limit: max(limit, 4*keepEnd)}
 	switch {
 	case kind.Compressed:
 		t.zip = &compressed{f: f}
@@ -132,16 +136,6 @@ type shifted struct {
 
 func (s shifted) ReadAt(p []byte, off int64) (int, error) { return s.f.ReadAt(p, off+s.by) }
 
-// Swap goes on with f, which holds the same log from an offset on that is not
-// behind the position, and closes what was read until now.
-func (t *File) Swap(f *os.File, kind Kind) error {
-	id, headLen, pos := t.id, t.headLen, t.pos
-	err := t.f.Close()
-	*t = *New(f, kind, t.owner, t.limit)
-	t.id, t.headLen, t.pos, t.scanned = id, headLen, pos, pos
-	return err
-}
-
 // Close ends reading.
 func (t *File) Close() error { return t.f.Close() }
 
@@ -157,23 +151,21 @@ func (t *File) Pos() int64 { return t.pos }
 // Stat looks at the file. The error wraps ErrTruncated if it is shorter than
 // what was read.
 func (t *File) Stat() (State, error) {
-	info, err := t.f.Stat()
-	if err != nil {
-		return t.state, fmt.Errorf("stat: %w", err)
+	var info unix.Stat_t
+	if err := unix.Fstat(t.fd, &info); err != nil {
+		return t.state, fmt.Errorf("stat %s: %w", t.f.Name(), err)
 	}
-	changed := info.Size() != t.onDisk || !info.ModTime().Equal(t.state.Modified)
-	state := State{Size: t.state.Size, Modified: info.ModTime()}
-	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
-		state.Deleted = sys.Nlink == 0
-	}
+	modified := time.Unix(info.Mtim.Unix())
+	changed := info.Size != t.onDisk || !modified.Equal(t.state.Modified)
+	state := State{Size: t.state.Size, Modified: modified, Deleted: info.Nlink == 0}
 	if changed {
-		state.Size = t.size(info.Size())
+		state.Size = t.size(info.Size)
 	}
-	t.state, t.onDisk = state, info.Size()
+	t.state, t.onDisk = state, info.Size
 	if t.state.Size < t.pos && t.zip == nil {
 		return t.state, fmt.Errorf("stat: %d bytes, %d were read: %w", t.state.Size, t.pos, ErrTruncated)
 	}
-	if changed && t.headLen > 0 && t.base == 0 && t.zip == nil {
+	if changed && t.headLen > 0 && t.base == 0 && t.zip == nil && t.lastN == 0 {
 		if err := t.verify(); err != nil {
 			return t.state, err
 		}
@@ -307,13 +299,13 @@ func (t *File) Resume(offset int64, guard uint64) error {
 			return fmt.Errorf("resume at %d: not the end of a record", offset)
 		}
 	}
-	t.pos, t.scanned = offset, offset
+	t.pos, t.scanned, t.lastN = offset, offset, 0
 	return nil
 }
 
 // Restart makes a truncated file a new generation: no ID, nothing read.
 func (t *File) Restart() {
-	t.id, t.headLen, t.pos, t.scanned, t.state, t.onDisk = 0, 0, 0, 0, State{}, 0
+	t.id, t.headLen, t.pos, t.scanned, t.state, t.onDisk, t.lastN = 0, 0, 0, 0, State{}, 0, 0
 }
 
 var errStop = errors.New("stop")
@@ -321,14 +313,81 @@ var errStop = errors.New("stop")
 // Records calls yield for every whole record from the current position on, and
 // returns when there is none left of what Stat saw, or yield fails. A record
 // that yield refused is the next one again.
+//
+// The error wraps ErrTruncated if what stands before the position has changed:
+// the file was truncated, and has grown again.
 func (t *File) Records(buf *Buffer, yield func(Record) error) error {
-	return t.next(buf, t.pos, t.state.Size, func(r Record) error {
+	return t.records(buf, t.state.Size, yield)
+}
+
+// maxPoll is how much Poll reads at most.
+const maxPoll = 64 << 20
+
+// Poll is Records for a file that Stat has not looked at since it may have
+// grown: one system call tells that, and reads. It does not see that the file
+// was deleted, or has become shorter.
+func (t *File) Poll(buf *Buffer, yield func(Record) error) error {
+	err := t.records(buf, t.pos+maxPoll, yield)
+	t.state.Size = max(t.state.Size, t.pos)
+	return err
+}
+
+func (t *File) records(buf *Buffer, upTo int64, yield func(Record) error) error {
+	return t.next(buf, t.pos, upTo, func(r Record) error {
 		if err := yield(r); err != nil {
 			return err
 		}
 		t.pos, t.scanned = r.End, r.End
 		return nil
 	})
+}
+
+// read reads at off of the log. A read of less than p ends at the file's end.
+func (t *File) read(p []byte, off int64) (n int, atEnd bool, err error) {
+	if t.zip != nil {
+		n, err = t.zip.ReadAt(p, off)
+		atEnd = errors.Is(err, io.EOF)
+	} else {
+		if s, ok := t.src.(shifted); ok {
+			off += s.by
+		}
+		for {
+			if n, err = unix.Pread(t.fd, p, off); !errors.Is(err, unix.EINTR) {
+				break
+			}
+		}
+		n, atEnd = max(n, 0), n < len(p)
+	}
+	if err != nil && !atEnd || err != nil && t.zip == nil {
+		return n, atEnd, fmt.Errorf("read %s: %w", t.f.Name(), err)
+	}
+	return n, atEnd, nil
+}
+
+// again reads at the position, and looks whether what was before it still is.
+func (t *File) again(p []byte) (n int, atEnd bool, err error) {
+	if t.lastN == 0 || t.lastN >= len(p) {
+		return t.read(p, t.pos)
+	}
+	n, atEnd, err = t.read(p, t.pos-int64(t.lastN))
+	if err != nil {
+		return 0, atEnd, err
+	}
+	if n < t.lastN || !bytes.Equal(p[:t.lastN], t.last[:t.lastN]) {
+		return 0, false, fmt.Errorf("read %s: what stands before %d has changed: %w", t.f.Name(), t.pos, ErrTruncated)
+	}
+	return copy(p, p[t.lastN:n]), atEnd, nil
+}
+
+// remember takes note of what was read up to the position.
+func (t *File) remember(consumed []byte) {
+	if n := len(consumed); n >= guardBytes {
+		t.lastN = copy(t.last[:], consumed[n-guardBytes:])
+		return
+	}
+	keep := min(t.lastN, guardBytes-len(consumed))
+	copy(t.last[:], t.last[t.lastN-keep:t.lastN])
+	t.lastN = keep + copy(t.last[keep:], consumed)
 }
 
 // next frames records from pos on, at least up to upTo if they are there.
@@ -342,14 +401,31 @@ func (t *File) next(buf *Buffer, pos, upTo int64, yield func(Record) error) erro
 			return err
 		}
 	}
-	have := 0 // bytes in the buffer, which begin at pos and hold no newline
-	for {
-		n, err := t.src.ReadAt(buf.b[have:], pos+int64(have))
-		if err != nil && !errors.Is(err, io.EOF) {
-			return fmt.Errorf("read: %w", err)
+	mine := pos == t.pos // not Identify's
+	have := 0            // bytes in the buffer, which begin at pos and hold no newline
+	for first := true; ; first = false {
+		var n int
+		var atEnd bool
+		var err error
+		if mine && first {
+			n, atEnd, err = t.again(buf.b)
+		} else {
+			n, atEnd, err = t.read(buf.b[have:], pos+int64(have))
 		}
-		atEnd := err != nil
+		if err != nil {
+			return err
+		}
 		rest, searched := buf.b[:have+n], have
+		cut := false
+		remember := func() {
+			switch {
+			case !mine:
+			case cut: // what is in the buffer is not what is in the file: Stat looks at its head then
+				t.lastN = 0
+			default:
+				t.remember(buf.b[:have+n-len(rest)])
+			}
+		}
 		for {
 			i := bytes.IndexByte(rest[searched:], '\n')
 			if i < 0 {
@@ -359,13 +435,17 @@ func (t *File) next(buf *Buffer, pos, upTo int64, yield func(Record) error) erro
 			r := Record{Data: rest[:i], Offset: pos, End: pos + int64(i) + 1}
 			t.trim(&r)
 			if err := yield(r); err != nil {
+				remember()
 				return err
 			}
 			pos, rest, searched = r.End, rest[i+1:], 0
+			cut = cut || r.Cut > 0
 			if pos >= upTo {
+				remember()
 				return nil
 			}
 		}
+		remember()
 		have = copy(buf.b, rest)
 		switch {
 		case atEnd:
@@ -385,6 +465,9 @@ func (t *File) next(buf *Buffer, pos, upTo int64, yield func(Record) error) erro
 				return err
 			}
 			pos, have = r.End, 0
+			if mine {
+				t.lastN = 0 // Stat looks at the file's head then
+			}
 			if pos >= upTo {
 				return nil
 			}
@@ -479,4 +562,4 @@ func (t *File) Rest(buf *Buffer) (Record, bool, error) {
 }
 
 // Skip goes to offset, behind what Rest gave.
-func (t *File) Skip(offset int64) { t.pos, t.scanned = offset, offset }
+func (t *File) Skip(offset int64) { t.pos, t.scanned, t.lastN = offset, offset, 0 }
