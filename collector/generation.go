@@ -37,7 +37,7 @@ type generation struct {
 	joiner  *runtimelog.Joiner
 
 	// ctx ends with the collector's reading, and when the file is given up.
-	ctx    context.Context //nolint:containedctx // of the file's own life
+	ctx    context.Context
 	cancel context.CancelFunc
 	send   func(runtimelog.Line) error // add, made once
 

@@ -154,7 +154,7 @@ func (c *Collector) lost(ctx context.Context, ref faas.Ref, now time.Time, gap f
 		return fmt.Errorf("record a gap: %w", err)
 	}
 	c.metrics.missed.WithLabelValues(string(gap.Reason)).Add(float64(gap.Bytes))
-	c.log.Error("lines are lost. "+lostAdvice[gap.Reason],
+	c.log.Error("lines are lost", slog.String("advice", lostAdvice[gap.Reason]),
 		slog.String("reason", string(gap.Reason)), slog.String("path", path), slog.String("instance", ref.Instance),
 		slog.Int64("offset", gap.Offset), slog.Int64("missed_bytes", gap.Bytes))
 	return nil

@@ -245,7 +245,7 @@ func (h *Hub) release(ctx context.Context) error {
 			return nil
 		case now := <-ticker.C:
 			if err := h.append(ctx, h.facts.due(now)); err != nil {
-				return nil //nolint:nilerr // ctx has ended; what was held is told again by who saw it
+				return nil // ctx has ended; what was held is told again by who saw it
 			}
 		}
 	}
