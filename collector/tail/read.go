@@ -80,8 +80,13 @@ func (t *File) again(p []byte) (n int, atEnd bool, err error) {
 	return copy(p, p[t.lastN:n]), atEnd, nil
 }
 
-// remember takes note of what was read up to the position.
-func (t *File) remember(consumed []byte) {
+// remember takes note of what was read up to the position. What was cut is not
+// in the buffer as it is in the file: Stat looks at the file's head then.
+func (t *File) remember(consumed []byte, cut bool) {
+	if cut {
+		t.lastN = 0
+		return
+	}
 	if n := len(consumed); n >= guardBytes {
 		t.lastN = copy(t.last[:], consumed[n-guardBytes:])
 		return
@@ -104,11 +109,11 @@ func (t *File) next(buf *Buffer, pos, upTo int64, yield func(Record) error) erro
 	}
 	mine := pos == t.pos // not Identify's
 	have := 0            // bytes in the buffer, which begin at pos and hold no newline
-	for first := true; ; first = false {
+	for first := mine; ; first = false {
 		var n int
 		var atEnd bool
 		var err error
-		if mine && first {
+		if first {
 			n, atEnd, err = t.again(buf.b)
 		} else {
 			n, atEnd, err = t.read(buf.b[have:], pos+int64(have))
@@ -116,37 +121,15 @@ func (t *File) next(buf *Buffer, pos, upTo int64, yield func(Record) error) erro
 		if err != nil {
 			return err
 		}
-		rest, searched := buf.b[:have+n], have
-		cut := false
-		remember := func() {
-			switch {
-			case !mine:
-			case cut: // what is in the buffer is not what is in the file: Stat looks at its head then
-				t.lastN = 0
-			default:
-				t.remember(buf.b[:have+n-len(rest)])
-			}
+		filled := buf.b[:have+n]
+		rest, cut, err := t.lines(filled, have, pos, upTo, yield)
+		if mine {
+			t.remember(filled[:len(filled)-len(rest)], cut)
 		}
-		for {
-			i := bytes.IndexByte(rest[searched:], '\n')
-			if i < 0 {
-				break
-			}
-			i += searched
-			r := Record{Data: rest[:i], Offset: pos, End: pos + int64(i) + 1}
-			t.trim(&r)
-			if err := yield(r); err != nil {
-				remember()
-				return err
-			}
-			pos, rest, searched = r.End, rest[i+1:], 0
-			cut = cut || r.Cut > 0
-			if pos >= upTo {
-				remember()
-				return nil
-			}
+		pos += int64(len(filled) - len(rest))
+		if err != nil || pos >= upTo {
+			return err
 		}
-		remember()
 		have = copy(buf.b, rest)
 		switch {
 		case atEnd:
@@ -167,13 +150,34 @@ func (t *File) next(buf *Buffer, pos, upTo int64, yield func(Record) error) erro
 			}
 			pos, have = r.End, 0
 			if mine {
-				t.lastN = 0 // Stat looks at the file's head then
+				t.remember(nil, true)
 			}
 			if pos >= upTo {
 				return nil
 			}
 		}
 	}
+}
+
+// lines yields the records in b, which begins at pos and has no newline before
+// searched, and gives what is left: what follows the last newline, upTo, or
+// begins with the record that yield refused. cut says that one was cut.
+func (t *File) lines(b []byte, searched int, pos, upTo int64, yield func(Record) error) (rest []byte, cut bool, err error) {
+	for pos < upTo {
+		i := bytes.IndexByte(b[searched:], '\n')
+		if i < 0 {
+			break
+		}
+		i += searched
+		r := Record{Data: b[:i], Offset: pos, End: pos + int64(i) + 1}
+		t.trim(&r)
+		if err := yield(r); err != nil {
+			return b, cut, err
+		}
+		cut = cut || r.Cut > 0
+		pos, b, searched = r.End, b[i+1:], 0
+	}
+	return b, cut, nil
 }
 
 // grow makes room for a longer record, at most for one of limit bytes and its newline.
