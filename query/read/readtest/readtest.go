@@ -25,7 +25,7 @@ func DB(t testing.TB) driver.Conn {
 // Insert writes rows as one block.
 func Insert[T any](t testing.TB, conn driver.Conn, table schema.Table[T], rows ...T) {
 	t.Helper()
-	batch, err := conn.PrepareBatch(t.Context(), "INSERT INTO "+table.Name+" ("+strings.Join(table.Columns(), ", ")+")")
+	batch, err := conn.PrepareBatch(t.Context(), "INSERT INTO "+table.Name+" (`"+strings.Join(table.Columns(), "`, `")+"`)")
 	if err != nil {
 		t.Fatal(err)
 	}
