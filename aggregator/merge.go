@@ -145,7 +145,9 @@ func (m *merger) recall(ctx context.Context, s *submission) error {
 		}
 	}
 	for i := range s.Events {
-		note(s.Events[i].Ref)
+		if !correlate.Apart(&s.Events[i]) {
+			note(s.Events[i].Ref)
+		}
 	}
 	for i := range s.Lines {
 		note(s.Lines[i].Ref)
@@ -198,6 +200,8 @@ func (m *merger) gather() {
 	b.ColdStarts = append(b.ColdStarts, out.ColdStarts...)
 	b.Phases = append(b.Phases, out.Phases...)
 	b.Layers = append(b.Layers, out.Layers...)
+	b.Ledgers = append(b.Ledgers, out.Ledgers...)
+	b.Gaps = append(b.Gaps, out.Gaps...)
 	m.metrics.observe(&out)
 	for _, t := range out.Released {
 		m.settled(t.(*submission)) // all our tickets are submissions

@@ -8,6 +8,7 @@ import (
 
 	"github.com/coldscope/coldscope/aggregator/correlate"
 	"github.com/coldscope/coldscope/aggregator/insert"
+	"github.com/coldscope/coldscope/internal/faas"
 )
 
 // coldStartBuckets reach from a warm host's fork to the pull of gigabytes, in
@@ -21,6 +22,9 @@ type metrics struct {
 	lines         *prometheus.CounterVec
 	corrections   prometheus.Counter
 	rows          *prometheus.CounterVec
+	ledgers       prometheus.Counter
+	gaps          *prometheus.CounterVec
+	gapBytes      *prometheus.CounterVec
 	insertSeconds prometheus.Histogram
 	insertRetries prometheus.Counter
 	coldStarts    *prometheus.HistogramVec
@@ -35,13 +39,16 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return f.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
-	return &metrics{
+	m := &metrics{
 		pushes:      counters("coldscope_aggregator_push_requests_total", "Requests to the push and events endpoints by HTTP status code.", "endpoint", "code"),
 		rejected:    counter("coldscope_aggregator_rejected_entries_total", "Entries of pushes that can never be stored."),
 		events:      counters("coldscope_aggregator_events_total", "Events taken in by type.", "type"),
 		lines:       counters("coldscope_aggregator_lines_total", "Lines settled by attribution, corrections included.", "attribution"),
 		corrections: counter("coldscope_aggregator_corrections_total", "Lines written again because later facts gave them another request."),
 		rows:        counters("coldscope_aggregator_rows_total", "Rows written by table.", "table"),
+		ledgers:     counter("coldscope_aggregator_ledgers_total", "Accounts of log files taken in, each minute anew while a file is written to."),
+		gaps:        counters("coldscope_aggregator_gaps_total", "Gaps in log files that collectors told, by reason; one that is sent twice counts twice.", "reason"),
+		gapBytes:    counters("coldscope_aggregator_gap_bytes_total", "Bytes of those gaps whose size is known, by reason.", "reason"),
 		insertSeconds: f.NewHistogram(prometheus.HistogramOpts{
 			Name: "coldscope_aggregator_insert_duration_seconds", Help: "Time to write one batch to all tables.",
 			Buckets: prometheus.ExponentialBuckets(.002, 2, 14),
@@ -56,6 +63,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Buckets: coldStartBuckets,
 		}, []string{"namespace", "function", "phase"}),
 	}
+	for _, r := range []faas.GapReason{faas.GapVanished, faas.GapPinned, faas.GapTruncated, faas.GapSpool} {
+		m.gaps.WithLabelValues(string(r)) // 0, not absent: an alert on an increase sees the first one
+		m.gapBytes.WithLabelValues(string(r))
+	}
+	return m
 }
 
 func (m *metrics) observe(out *correlate.Output) {
@@ -63,6 +75,11 @@ func (m *metrics) observe(out *correlate.Output) {
 		m.lines.WithLabelValues(out.Logs[i].Attribution).Inc()
 	}
 	m.corrections.Add(float64(out.Corrected))
+	m.ledgers.Add(float64(len(out.Ledgers)))
+	for i := range out.Gaps {
+		m.gaps.WithLabelValues(out.Gaps[i].Reason).Inc()
+		m.gapBytes.WithLabelValues(out.Gaps[i].Reason).Add(float64(out.Gaps[i].Bytes))
+	}
 	for i := range out.Started {
 		s := &out.Started[i]
 		if s.Phase == "" {
@@ -77,6 +94,7 @@ func (m *metrics) wrote(b *insert.Batch, took time.Duration) {
 	m.insertSeconds.Observe(took.Seconds())
 	for table, rows := range map[string]int{
 		"logs": len(b.Logs), "invocations": len(b.Invocations), "cold_starts": len(b.ColdStarts), "phases": len(b.Phases), "layers": len(b.Layers),
+		"ledgers": len(b.Ledgers), "gaps": len(b.Gaps),
 	} {
 		m.rows.WithLabelValues(table).Add(float64(rows))
 	}

@@ -2,6 +2,7 @@ package correlate
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -102,6 +103,15 @@ func number(t *testing.T, text string) int {
 
 var testRef = faas.Ref{Tenant: "default", Namespace: "ns", Function: "fn", Version: "1", Instance: "i1"}
 
+// count is a number that may be left out.
+func count(t *testing.T, text string) int64 {
+	t.Helper()
+	if text == "" {
+		return 0
+	}
+	return int64(number(t, text))
+}
+
 func parseLine(t *testing.T, text string, n int) *faas.Line {
 	t.Helper()
 	when, body, _ := strings.Cut(strings.TrimPrefix(text, "t="), " ")
@@ -128,7 +138,30 @@ func parseEvent(t *testing.T, word, text string, n int) faas.Event {
 		}
 		e.Data = d
 	case "end":
-		e.Data = faas.InvocationEnded{RequestID: f["id"], StartedAt: at(number(t, f["started"])), Status: faas.StatusOK}
+		e.Data = faas.InvocationEnded{
+			RequestID: f["id"], StartedAt: at(number(t, f["started"])), Status: faas.StatusOK,
+			MemoryPeak: count(t, f["memory"]), CPUTime: float64(count(t, f["cpu"])) / 1000,
+		}
+	case "usage":
+		e.Data = faas.InvocationUsage{
+			RequestID: f["id"], StartedAt: at(number(t, f["started"])),
+			MemoryPeak: count(t, f["memory"]), CPUTime: float64(count(t, f["cpu"])) / 1000, Shared: f["shared"] == "true",
+		}
+	case "ledger":
+		e.Data = faas.Ledger{
+			FileID: f["file"], From: at(number(t, f["from"])), To: at(number(t, f["to"])), Bytes: count(t, f["bytes"]), Lines: count(t, f["lines"]),
+			TruncatedLines: count(t, f["truncated"]), RefusedLines: count(t, f["refused"]), LostBytes: count(t, f["lost"]), LateLines: count(t, f["late"]),
+			Complete: f["complete"] == "true",
+		}
+	case "gap":
+		d := faas.Gap{FileID: f["file"], Offset: count(t, f["offset"]), Bytes: count(t, f["bytes"]), Reason: faas.GapReason(f["reason"])}
+		if from := f["from"]; from != "" {
+			d.From = at(number(t, from))
+		}
+		if to := f["to"]; to != "" {
+			d.To = at(number(t, to))
+		}
+		e.Data = d
 	default:
 		t.Fatalf("unknown word %q", word)
 	}
@@ -140,12 +173,17 @@ type store struct {
 	lines       map[uint64]schema.LogRow
 	invocations map[string]schema.InvocationRow
 	start       *schema.ColdStartRow
+	ledgers     map[string]schema.LedgerRow
+	gaps        map[string]schema.GapRow
 	released    map[Ticket]int
 	corrected   int
 }
 
 func newStore() *store {
-	return &store{lines: map[uint64]schema.LogRow{}, invocations: map[string]schema.InvocationRow{}, released: map[Ticket]int{}}
+	return &store{
+		lines: map[uint64]schema.LogRow{}, invocations: map[string]schema.InvocationRow{}, released: map[Ticket]int{},
+		ledgers: map[string]schema.LedgerRow{}, gaps: map[string]schema.GapRow{},
+	}
 }
 
 func fold[T any](into **T, v *T) {
@@ -168,6 +206,11 @@ func (s *store) add(out Output) {
 		fold(&v.EndedAt, r.EndedAt)
 		fold(&v.Cold, r.Cold)
 		fold(&v.ColdWaitNS, r.ColdWaitNS)
+		fold(&v.MemoryPeak, r.MemoryPeak)
+		fold(&v.CPUTimeNS, r.CPUTimeNS)
+		fold(&v.UsageMemoryPeak, r.UsageMemoryPeak)
+		fold(&v.UsageCPUTimeNS, r.UsageCPUTimeNS)
+		fold(&v.UsageShared, r.UsageShared)
 		s.invocations[k] = v
 	}
 	for _, r := range out.ColdStarts {
@@ -179,6 +222,17 @@ func (s *store) add(out Output) {
 		fold(&s.start.Initialization, r.Initialization)
 		fold(&s.start.ReadyAt, r.ReadyAt)
 		fold(&s.start.StoppedAt, r.StoppedAt)
+	}
+	for _, r := range out.Ledgers {
+		if old, ok := s.ledgers[r.FileID]; !ok || r.Revision >= old.Revision {
+			s.ledgers[r.FileID] = r
+		}
+	}
+	for _, r := range out.Gaps {
+		k := fmt.Sprintf("%s %020d %d", r.FileID, r.Offset, r.Event)
+		if old, ok := s.gaps[k]; !ok || r.Revision >= old.Revision {
+			s.gaps[k] = r
+		}
 	}
 	for _, t := range out.Released {
 		s.released[t]++
@@ -233,8 +287,39 @@ func (s *store) String() string {
 		if r.Cold != nil {
 			cold = fmt.Sprintf("cold=%t waited=%d", *r.Cold, time.Duration(*r.ColdWaitNS).Milliseconds())
 		}
-		fmt.Fprintf(&b, "%s %s\n", r.RequestID, cold)
+		fmt.Fprintf(&b, "%s %s%s\n", r.RequestID, cold, used(&r))
+	}
+	for _, k := range slices.Sorted(maps.Keys(s.ledgers)) {
+		r := s.ledgers[k]
+		fmt.Fprintf(&b, "ledger %s from=%d to=%d bytes=%d lines=%d truncated=%d refused=%d lost=%d late=%d complete=%t\n",
+			k, ms(*r.From), ms(*r.To), r.Bytes, r.Lines, r.TruncatedLines, r.RefusedLines, r.LostBytes, r.LateLines, r.Complete)
+	}
+	for _, k := range slices.Sorted(maps.Keys(s.gaps)) {
+		r := s.gaps[k]
+		from := "?"
+		if r.From != nil {
+			from = strconv.Itoa(ms(*r.From))
+		}
+		fmt.Fprintf(&b, "gap file=%q offset=%d bytes=%d from=%s to=%d %s\n", r.FileID, r.Offset, r.Bytes, from, ms(r.To), r.Reason)
 	}
 	fmt.Fprintf(&b, "corrections %d\n", s.corrected)
+	return b.String()
+}
+
+// used is what is known of an invocation's memory and CPU, and who says it.
+func used(r *schema.InvocationRow) string {
+	var b strings.Builder
+	say := func(format string, v *int64, unit int64) {
+		if v != nil {
+			fmt.Fprintf(&b, format, *v/unit)
+		}
+	}
+	say(" told memory=%d", r.MemoryPeak, 1)
+	say(" told cpu=%d", r.CPUTimeNS, int64(time.Millisecond))
+	say(" measured memory=%d", r.UsageMemoryPeak, 1)
+	say(" measured cpu=%d", r.UsageCPUTimeNS, int64(time.Millisecond))
+	if r.UsageShared != nil {
+		fmt.Fprintf(&b, " shared=%t", *r.UsageShared)
+	}
 	return b.String()
 }

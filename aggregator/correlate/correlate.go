@@ -1,6 +1,7 @@
 // Package correlate gives lines their request and folds events into the rows
-// of invocations, cold starts, phases and layers. It is pure: facts in, settled
-// rows out; no clock, no I/O, no goroutine. The caller passes the time in.
+// of invocations, cold starts, phases and layers, and the collectors' accounts
+// into those of ledgers and gaps. It is pure: facts in, settled rows out; no
+// clock, no I/O, no goroutine. The caller passes the time in.
 //
 // The order of evidence for a line (see faas.Attribution): an ID in the line
 // that names a known invocation of its instance; exactly one invocation open
@@ -56,6 +57,8 @@ type Output struct {
 	ColdStarts  []schema.ColdStartRow
 	Phases      []schema.PhaseRow
 	Layers      []schema.LayerRow
+	Ledgers     []schema.LedgerRow
+	Gaps        []schema.GapRow
 	Released    []Ticket
 	Started     []Start // starts that became ready, for metrics
 	Corrected   int     // rows in Logs that correct an earlier one
@@ -88,7 +91,8 @@ func New(cfg Config) *Correlator {
 }
 
 // Known reports whether the correlator remembers the instance. What it does
-// not know the caller has to Restore first, even if the store has nothing.
+// not know the caller has to Restore first, even if the store has nothing; only
+// events that are Apart need no memory.
 func (c *Correlator) Known(k Key) bool { return c.instances[k] != nil }
 
 // Restore tells what the store knows of an instance: nil and empty are fine.
@@ -124,6 +128,10 @@ func (c *Correlator) Line(l *faas.Line, t Ticket, now time.Time) {
 
 // Event takes a fact in. The lines that it explains are corrected by Take.
 func (c *Correlator) Event(e *faas.Event, now time.Time) {
+	if Apart(e) {
+		c.account(e)
+		return
+	}
 	i := c.use(KeyOf(e.Ref), now)
 	c.revision = max(c.revision+1, uint64(now.UnixNano()))
 	if from, changed := c.apply(i, e); changed {

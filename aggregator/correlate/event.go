@@ -111,7 +111,7 @@ func demandedRow(e *faas.Event, d faas.Demanded) schema.ColdStartRow {
 func stoppedRow(e *faas.Event, d faas.Stopped) schema.ColdStartRow {
 	row := startRow(e)
 	row.StoppedAt, row.StopReason, row.MemoryPeak = &e.Time, known(d.Reason), known(d.MemoryPeak)
-	row.OOM = &d.OOM
+	row.OOM, row.CPUTimeNS = &d.OOM, known(nanoseconds(d.CPUTime))
 	if d.ExitCode != nil {
 		code := int32(*d.ExitCode)
 		row.ExitCode = &code
@@ -148,7 +148,7 @@ func endedRow(e *faas.Event, d faas.InvocationEnded) schema.InvocationRow {
 		Tenant: e.Tenant, Namespace: e.Namespace, Function: e.Function,
 		StartedAt: d.StartedAt, RequestID: d.RequestID, Instance: e.Instance,
 		Version: known(e.Version), EndedAt: &e.Time, Status: &status, HTTPStatus: known(code), Error: known(d.Error),
-		DurationNS: &ns, MemoryPeak: known(d.MemoryPeak), CPUTimeNS: known(int64(d.CPUTime * float64(time.Second))),
+		DurationNS: &ns, MemoryPeak: known(d.MemoryPeak), CPUTimeNS: known(nanoseconds(d.CPUTime)),
 		BytesIn: &d.BytesIn, BytesOut: &d.BytesOut,
 	}
 }

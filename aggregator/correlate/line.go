@@ -5,8 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
-
 	"github.com/coldscope/coldscope/internal/faas"
 	"github.com/coldscope/coldscope/internal/schema"
 )
@@ -84,7 +82,7 @@ func platformRow(i *instance, e *faas.Event, revision uint64) schema.LogRow {
 	row := schema.LogRow{
 		Tenant: e.Tenant, Namespace: e.Namespace, Function: e.Function, Version: e.Version, Instance: e.Instance,
 		Host: e.Source, Time: e.Time, Stream: string(faas.Platform), Body: describe(e),
-		FileID: xxhash.Sum64String(e.Source + "\x00" + e.ID), Revision: revision,
+		FileID: eventID(e), Revision: revision,
 		RequestID: i.startedFor(), Attribution: string(faas.AttributionInit),
 	}
 	switch d := e.Data.(type) {

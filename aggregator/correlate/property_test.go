@@ -29,6 +29,8 @@ func (f *fact) time() time.Time {
 	return f.event.Time
 }
 
+const testFile = "00000000000000f1"
+
 // serialSchedule draws the life of an instance that serves one request at a
 // time: its start, requests with lines in them, lines after their end.
 func serialSchedule(t *rapid.T) []fact {
@@ -60,9 +62,14 @@ func serialSchedule(t *rapid.T) []fact {
 		event(faas.InvocationStarted{RequestID: id, QueuedAt: at(0)})
 		lines(5, id)
 		step()
-		event(faas.InvocationEnded{RequestID: id, StartedAt: started, Status: faas.StatusOK})
+		told := int64(rapid.IntRange(0, 1).Draw(t, "told"))
+		event(faas.InvocationEnded{RequestID: id, StartedAt: started, Status: faas.StatusOK, MemoryPeak: 500 * told})
+		event(faas.InvocationUsage{RequestID: id, StartedAt: started, MemoryPeak: 900, CPUTime: 0.9})
 		lines(2, id)
+		event(faas.Ledger{FileID: testFile, From: at(0), To: at(now), Bytes: 1 + int64(offset), Lines: int64(offset)})
+		event(faas.Gap{FileID: testFile, Offset: int64(n), From: at(now), To: at(now), Reason: faas.GapTruncated})
 	}
+	event(faas.Ledger{FileID: testFile, From: at(0), To: at(now), Bytes: 1 + int64(offset), Lines: int64(offset), Complete: true})
 	return facts
 }
 
@@ -127,8 +134,40 @@ func compare(t *rapid.T, facts []fact, s *store) {
 	if len(s.lines) != n {
 		t.Fatalf("%d lines stored, %d sent", len(s.lines), n)
 	}
+	compareAccounts(t, facts, s)
 	if !strings.Contains(s.String(), "request-0 cold=true") {
 		t.Fatalf("the request that demanded the instance is not cold:\n%s", s)
+	}
+}
+
+// compareAccounts holds the ledger that says most, every gap, and who told what
+// an invocation used against what was sent.
+func compareAccounts(t *rapid.T, facts []fact, s *store) {
+	gaps, last := 0, faas.Ledger{}
+	for i := range facts {
+		e := facts[i].event
+		if e == nil {
+			continue
+		}
+		switch d := e.Data.(type) {
+		case faas.Gap:
+			gaps++
+		case faas.Ledger:
+			if d.Bytes > last.Bytes || d.Complete {
+				last = d
+			}
+		case faas.InvocationEnded:
+			v := s.invocations[d.RequestID+d.StartedAt.String()]
+			if (v.MemoryPeak != nil) != (d.MemoryPeak > 0) || v.UsageMemoryPeak == nil || *v.UsageMemoryPeak != 900 || v.CPUTimeNS != nil {
+				t.Fatalf("%s: %s", d.RequestID, used(&v))
+			}
+		}
+	}
+	if len(s.gaps) != gaps {
+		t.Fatalf("%d gaps stored, %d sent", len(s.gaps), gaps)
+	}
+	if got := s.ledgers[testFile]; !got.Complete || got.Bytes != last.Bytes || got.Lines != last.Lines {
+		t.Fatalf("the ledger %+v, want %+v", got, last)
 	}
 }
 

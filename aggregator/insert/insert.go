@@ -28,11 +28,13 @@ type Batch struct {
 	ColdStarts  []schema.ColdStartRow
 	Phases      []schema.PhaseRow
 	Layers      []schema.LayerRow
+	Ledgers     []schema.LedgerRow
+	Gaps        []schema.GapRow
 }
 
 // Rows counts the rows of all tables.
 func (b *Batch) Rows() int {
-	return len(b.Logs) + len(b.Invocations) + len(b.ColdStarts) + len(b.Phases) + len(b.Layers)
+	return len(b.Logs) + len(b.Invocations) + len(b.ColdStarts) + len(b.Phases) + len(b.Layers) + len(b.Ledgers) + len(b.Gaps)
 }
 
 // Backoff between two tries.
@@ -61,6 +63,8 @@ func (w *Writer) Write(ctx context.Context, b *Batch) error {
 	each(g, ctx, w, &schema.Phases, b.Phases, func(r *schema.PhaseRow) time.Time { return r.Start })
 	each(g, ctx, w, &schema.Layers, b.Layers, nil)
 	each(g, ctx, w, &schema.Invocations, b.Invocations, func(r *schema.InvocationRow) time.Time { return r.StartedAt })
+	each(g, ctx, w, &schema.Ledgers, b.Ledgers, nil)
+	each(g, ctx, w, &schema.Gaps, b.Gaps, nil)
 	each(g, ctx, w, &schema.Logs, b.Logs, func(r *schema.LogRow) time.Time { return r.Time })
 	return g.Wait()
 }

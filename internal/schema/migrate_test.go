@@ -447,3 +447,48 @@ func TestPrepare(t *testing.T) {
 		}
 	}
 }
+
+// TestReleased: what has been released does not change, or databases that
+// have it would be refused.
+func TestReleased(t *testing.T) {
+	all, err := known()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := all[0].checksum; got != "3939398df705eeea9d12b8de9629f5f41dee38d5ba20101e1d47cf56af6634cd" {
+		t.Errorf("0001 has checksum %s", got)
+	}
+}
+
+// TestUpgrade brings a database of the first release with rows in it to this
+// one's version: they stay, and say nothing of what was not known then.
+func TestUpgrade(t *testing.T) {
+	conn, _ := clickhousetest.DB(t)
+	all, err := known()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := migrate(t.Context(), conn, all[:1]); err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{
+		"INSERT INTO invocations (tenant, started_at, request_id, memory_peak) VALUES ('t', '2026-01-02 03:04:05', 'r', 7)",
+		"INSERT INTO cold_starts (tenant, instance, memory_peak) VALUES ('t', 'i', 7)",
+	} {
+		if err := conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Migrate(t.Context(), conn); err != nil {
+		t.Fatal(err)
+	}
+	var got string
+	const sql = `SELECT toString((v.memory_peak, v.usage_memory_peak, v.usage_shared, s.memory_peak, s.cpu_time_ns))
+		FROM (SELECT * FROM invocations FINAL) AS v CROSS JOIN (SELECT * FROM cold_starts FINAL) AS s`
+	if err := conn.QueryRow(t.Context(), sql).Scan(&got); err != nil {
+		t.Fatal(err)
+	}
+	if want := "(7,NULL,NULL,7,NULL)"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}

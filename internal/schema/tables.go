@@ -94,6 +94,10 @@ type InvocationRow struct {
 	BytesIn, BytesOut                 *int64
 	Cold                              *bool
 	ColdWaitNS                        *int64 // how long the request waited for the instance's start
+
+	// What the host measured; it counts where MemoryPeak and CPUTimeNS are nil.
+	UsageMemoryPeak, UsageCPUTimeNS *int64
+	UsageShared                     *bool // others ran on the instance at the same time
 }
 
 // Invocations is the table of invocations.
@@ -118,6 +122,9 @@ var Invocations = Table[InvocationRow]{"invocations", []column[InvocationRow]{
 	col("bytes_out", func(r *InvocationRow) *int64 { return r.BytesOut }),
 	col("cold", func(r *InvocationRow) *bool { return r.Cold }),
 	col("cold_wait_ns", func(r *InvocationRow) *int64 { return r.ColdWaitNS }),
+	col("usage_memory_peak", func(r *InvocationRow) *int64 { return r.UsageMemoryPeak }),
+	col("usage_cpu_time_ns", func(r *InvocationRow) *int64 { return r.UsageCPUTimeNS }),
+	col("usage_shared", func(r *InvocationRow) *bool { return r.UsageShared }),
 }}
 
 // ColdStartRow is what is known of one instance; nil is "not known".
@@ -133,6 +140,7 @@ type ColdStartRow struct {
 	ImageBytes                               *int64
 	Registry, Region                         *string
 	MemoryLimit                              *int64
+	CPUTimeNS                                *int64 // of the instance's whole life
 }
 
 // ColdStarts is the table of instances and their starts.
@@ -158,6 +166,7 @@ var ColdStarts = Table[ColdStartRow]{"cold_starts", []column[ColdStartRow]{
 	col("registry", func(r *ColdStartRow) *string { return r.Registry }),
 	col("region", func(r *ColdStartRow) *string { return r.Region }),
 	col("memory_limit", func(r *ColdStartRow) *int64 { return r.MemoryLimit }),
+	col("cpu_time_ns", func(r *ColdStartRow) *int64 { return r.CPUTimeNS }),
 }}
 
 // PhaseRow is one interval of a start.

@@ -18,6 +18,7 @@ func TestColumns(t *testing.T) {
 	for name, declared := range map[string][]string{
 		Logs.Name: Logs.Columns(), Invocations.Name: Invocations.Columns(), ColdStarts.Name: ColdStarts.Columns(),
 		Phases.Name: Phases.Columns(), Layers.Name: Layers.Columns(),
+		Ledgers.Name: Ledgers.Columns(), Gaps.Name: Gaps.Columns(),
 	} {
 		var stored []struct {
 			Name string `ch:"name"`

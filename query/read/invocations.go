@@ -32,6 +32,10 @@ type invocationRow struct {
 	BytesOut   *int64     `ch:"bytes_out"`
 	Cold       *bool      `ch:"cold"`
 	ColdWaitNS *int64     `ch:"cold_wait_ns"`
+
+	UsageMemoryPeak *int64 `ch:"usage_memory_peak"`
+	UsageCPUTimeNS  *int64 `ch:"usage_cpu_time_ns"`
+	UsageShared     *bool  `ch:"usage_shared"`
 }
 
 func (r *invocationRow) invocation() Invocation {
@@ -39,9 +43,10 @@ func (r *invocationRow) invocation() Invocation {
 		RequestID: r.RequestID, Namespace: r.Namespace, Function: r.Function, Version: value(r.Version), Instance: r.Instance,
 		Trigger: value(r.Trigger), QueuedAt: utc(r.QueuedAt), StartedAt: r.StartedAt.UTC(), EndedAt: utc(r.EndedAt),
 		Status: faas.StatusRunning, HTTPStatus: int(value(r.HTTPStatus)), Error: value(r.Error),
-		DurationMS: millis(r.DurationNS), Cold: value(r.Cold), MemoryPeak: r.MemoryPeak, CPUTimeMS: millis(r.CPUTimeNS),
+		DurationMS: millis(r.DurationNS), Cold: value(r.Cold),
 		BytesIn: r.BytesIn, BytesOut: r.BytesOut,
 	}
+	r.usage(&v)
 	if r.Status != nil {
 		v.Status = faas.Status(*r.Status)
 	}
@@ -57,6 +62,21 @@ func (r *invocationRow) invocation() Invocation {
 		v.TotalMS = &total
 	}
 	return v
+}
+
+// usage tells what the invocation used: what the platform says, and where it
+// says nothing what the host measured.
+func (r *invocationRow) usage(v *Invocation) {
+	memory, cpu := r.MemoryPeak, r.CPUTimeNS
+	measured := false
+	if memory == nil && r.UsageMemoryPeak != nil {
+		memory, measured = r.UsageMemoryPeak, true
+	}
+	if cpu == nil && r.UsageCPUTimeNS != nil {
+		cpu, measured = r.UsageCPUTimeNS, true
+	}
+	v.MemoryPeak, v.CPUTimeMS = memory, millis(cpu)
+	v.UsageShared = measured && value(r.UsageShared)
 }
 
 // InvocationFilter says which invocations are listed. Empty fields say nothing.

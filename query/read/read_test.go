@@ -203,3 +203,74 @@ func TestSharedInstance(t *testing.T) {
 		t.Errorf("lines %v, want %v", bodies, want)
 	}
 }
+
+// TestCompleteness reads accounts that the store holds: of the page's own
+// tenant and instance, the newest of a file's, and the gaps of its time.
+func TestCompleteness(t *testing.T) {
+	conn := readtest.DB(t)
+	request := func(id, instance string, from, to float64) {
+		t.Helper()
+		end := readtest.At(to)
+		readtest.Insert(t, conn, schema.Invocations, schema.InvocationRow{
+			Tenant: "default", Namespace: "n", Function: "f", StartedAt: readtest.At(from), EndedAt: &end, RequestID: id, Instance: instance, Status: new("ok"),
+			MemoryPeak: new(int64(5)), UsageMemoryPeak: new(int64(9)), UsageCPUTimeNS: new(int64(7_000_000)), UsageShared: new(true),
+		})
+	}
+	request("before", "i", 10, 20)
+	request("within", "i", 30, 40)
+	request("behind", "i", 50, 60)
+	request("elsewhere", "j", 30, 40)
+	line := func(at float64, instance, request string, file uint64) schema.LogRow {
+		return schema.LogRow{
+			Tenant: "default", Namespace: "n", Function: "f", Instance: instance, Time: readtest.At(at), Stream: "stdout",
+			RequestID: request, Attribution: "window", FileID: file, Offset: uint64(at), Revision: 1,
+		}
+	}
+	readtest.Insert(t, conn, schema.Logs, line(15, "i", "before", 0xa), line(35, "i", "within", 0xb), line(55, "i", "behind", 0xb),
+		line(36, "elsewhere", "within", 0xc)) // its own word on another instance, whose files say nothing of this one's
+	ledger := func(tenant, instance, file string, from, to float64, revision uint64) schema.LedgerRow {
+		return schema.LedgerRow{
+			Tenant: tenant, Namespace: "n", Function: "f", Instance: instance, FileID: file, From: new(readtest.At(from)), To: new(readtest.At(to)), Revision: revision,
+		}
+	}
+	complete := ledger("default", "i", "000000000000000a", 1, 25, 5)
+	complete.Complete = true
+	empty := schema.LedgerRow{Tenant: "default", Namespace: "n", Function: "f", Instance: "i", FileID: "000000000000000d"}
+	readtest.Insert(t, conn, schema.Ledgers, complete, ledger("default", "i", "000000000000000b", 31, 55, 9), empty,
+		ledger("other", "j", "000000000000000b", 1, 99, 1))
+	readtest.Insert(t, conn, schema.Ledgers, ledger("default", "i", "000000000000000b", 31, 32, 8)) // older, but comes later
+	gap := func(tenant string, file string, offset int64, from *time.Time, to float64, bytes int64) schema.GapRow {
+		return schema.GapRow{
+			Tenant: tenant, Namespace: "n", Function: "f", Instance: "i", FileID: file, Offset: offset, From: from, To: readtest.At(to), Bytes: bytes, Reason: "truncated", Revision: 1,
+		}
+	}
+	at := func(s float64) *time.Time { return new(readtest.At(s)) }
+	for range 2 { // sent twice
+		readtest.Insert(t, conn, schema.Gaps,
+			gap("default", "000000000000000b", 5, at(28), 30, 100), gap("default", "000000000000000b", 9, at(40), 41, 20), gap("default", "000000000000000b", 10, at(42), 43, 3),
+			gap("other", "000000000000000b", 5, at(1), 99, 1000))
+	}
+	for id, want := range map[string]string{
+		"before": "complete [] 0", "within": "partial [5 9] 120", "behind": "unknown [] 0", "elsewhere": "unknown [] 0",
+	} {
+		page, err := read.New(conn).Request(t.Context(), "default", id, readtest.At(100))
+		if err != nil {
+			t.Fatal(err)
+		}
+		offsets := []int64{}
+		for _, g := range page.Completeness.Gaps {
+			offsets = append(offsets, g.Offset)
+		}
+		if got := fmt.Sprint(page.Completeness.State, " ", offsets, " ", page.Completeness.LostBytes); got != want {
+			t.Errorf("%s: %s, want %s", id, got, want)
+		}
+		if v := page.Invocation; *v.MemoryPeak != 5 || *v.CPUTimeMS != 7 || !v.UsageShared {
+			t.Errorf("%s: the platform's word and the host's: %d %v %v", id, *v.MemoryPeak, *v.CPUTimeMS, v.UsageShared)
+		}
+	}
+	readtest.Insert(t, conn, schema.Gaps, gap("default", "", 0, nil, 100, 0)) // from any time of the instance's
+	page, err := read.New(conn).Request(t.Context(), "default", "before", readtest.At(100))
+	if err != nil || page.Completeness.State != read.Partial || page.Completeness.Gaps[0].From != nil {
+		t.Errorf("%+v %v", page, err)
+	}
+}

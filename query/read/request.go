@@ -59,7 +59,11 @@ func (r *Reader) Request(ctx context.Context, tenant, request string, now time.T
 			page.ColdStart = start
 		}
 	}
-	page.Lines, page.LinesTruncated, err = r.lines(ctx, tenant, page, start, now)
+	p, err := r.lines(ctx, tenant, page, start, now)
+	if err != nil {
+		return nil, err
+	}
+	page.Completeness, err = r.completeness(ctx, tenant, page, start, p, now)
 	if err != nil {
 		return nil, err
 	}
@@ -94,13 +98,15 @@ type lineRow struct {
 	Attribution string    `ch:"attribution"`
 	Candidates  []string  `ch:"candidates"`
 	Text        string    `ch:"text"`
+	Truncated   uint64    `ch:"truncated"`
 	Cut         uint64    `ch:"cut"`
+	Here        bool      `ch:"here"` // of the request's own instance
 	FileID      uint64    `ch:"file_id"`
 	Offset      uint64    `ch:"offset"`
 }
 
-// lines reads the page's lines; truncated says that there are more.
-func (r *Reader) lines(ctx context.Context, tenant string, page *Page, start *ColdStart, now time.Time) (lines []Line, truncated bool, err error) {
+// lines reads the page's lines, as far as there is room for them.
+func (r *Reader) lines(ctx context.Context, tenant string, page *Page, start *ColdStart, now time.Time) (*printed, error) {
 	v := &page.Invocation
 	from, to := window(v, start, now)
 	cold := page.ColdStart != nil
@@ -114,7 +120,7 @@ func (r *Reader) lines(ctx context.Context, tenant string, page *Page, start *Co
 	}
 	sql, err := files.ReadFile("sql/lines.sql")
 	if err != nil {
-		return nil, false, fmt.Errorf("read query lines: %w", err)
+		return nil, fmt.Errorf("read query lines: %w", err)
 	}
 	ctx, cancel := context.WithCancel(ctx) // ends the query when the page is full
 	defer cancel()
@@ -126,24 +132,28 @@ func (r *Reader) lines(ctx context.Context, tenant string, page *Page, start *Co
 		"max_body": maxBody, "limit": maxLines + 1,
 	})...)
 	if err != nil {
-		return nil, false, fmt.Errorf("query lines: %w", err)
+		return nil, fmt.Errorf("query lines: %w", err)
 	}
 	defer func() { _ = rows.Close() }() // rows.Err has said what went wrong
-	lines = []Line{}
+	page.Lines = []Line{}
+	p, within := &printed{}, life(page, start, now)
 	for bodies := 0; rows.Next(); {
 		var l lineRow
 		if err := rows.ScanStruct(&l); err != nil {
-			return nil, false, fmt.Errorf("query lines: %w", err)
+			return nil, fmt.Errorf("query lines: %w", err)
 		}
-		if bodies += len(l.Text); len(lines) == maxLines || bodies > maxBodies {
-			return lines, true, nil
+		if bodies += len(l.Text); len(page.Lines) == maxLines || bodies > maxBodies {
+			page.LinesTruncated, p.more = true, true
+			return p, nil
 		}
-		lines = append(lines, l.line())
+		line := l.line()
+		p.note(&l, line.FileID, within)
+		page.Lines = append(page.Lines, line)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, false, fmt.Errorf("query lines: %w", err)
+		return nil, fmt.Errorf("query lines: %w", err)
 	}
-	return lines, false, nil
+	return p, nil
 }
 
 // window is when the request was the platform's or its instance's business.

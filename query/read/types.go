@@ -14,27 +14,28 @@ import (
 
 // Invocation is one attempt of one request on one instance.
 type Invocation struct {
-	RequestID  string      `json:"request_id" doc:"Name of the request"`
-	Namespace  string      `json:"namespace"`
-	Function   string      `json:"function"`
-	Version    string      `json:"version" doc:"Version, alias or revision of the function; empty if not known"`
-	Instance   string      `json:"instance" doc:"The instance that handled it"`
-	Host       string      `json:"host,omitempty" doc:"Host of the instance; on the request's page only"`
-	Trigger    string      `json:"trigger,omitempty" doc:"What caused it: http, event, timer or other"`
-	QueuedAt   *time.Time  `json:"queued_at,omitempty" doc:"When the platform took the request in"`
-	StartedAt  time.Time   `json:"started_at" doc:"When the instance was given the request"`
-	EndedAt    *time.Time  `json:"ended_at,omitempty"`
-	Status     faas.Status `json:"status" enum:"ok,error,timeout,oom,cancelled,running" doc:"How it ended; running until that is known"`
-	HTTPStatus int         `json:"http_status,omitempty"`
-	Error      string      `json:"error,omitempty"`
-	DurationMS *float64    `json:"duration_ms,omitempty" doc:"Time in the handler"`
-	Cold       bool        `json:"cold" doc:"Whether the request waited for its instance's start"`
-	ColdWaitMS *float64    `json:"cold_wait_ms,omitempty" doc:"How long it waited for that start"`
-	TotalMS    *float64    `json:"total_ms,omitempty" doc:"From queued_at (else started_at) to ended_at"`
-	MemoryPeak *int64      `json:"memory_peak,omitempty" doc:"Bytes"`
-	CPUTimeMS  *float64    `json:"cpu_time_ms,omitempty"`
-	BytesIn    *int64      `json:"bytes_in,omitempty"`
-	BytesOut   *int64      `json:"bytes_out,omitempty"`
+	RequestID   string      `json:"request_id" doc:"Name of the request"`
+	Namespace   string      `json:"namespace"`
+	Function    string      `json:"function"`
+	Version     string      `json:"version" doc:"Version, alias or revision of the function; empty if not known"`
+	Instance    string      `json:"instance" doc:"The instance that handled it"`
+	Host        string      `json:"host,omitempty" doc:"Host of the instance; on the request's page only"`
+	Trigger     string      `json:"trigger,omitempty" doc:"What caused it: http, event, timer or other"`
+	QueuedAt    *time.Time  `json:"queued_at,omitempty" doc:"When the platform took the request in"`
+	StartedAt   time.Time   `json:"started_at" doc:"When the instance was given the request"`
+	EndedAt     *time.Time  `json:"ended_at,omitempty"`
+	Status      faas.Status `json:"status" enum:"ok,error,timeout,oom,cancelled,running" doc:"How it ended; running until that is known"`
+	HTTPStatus  int         `json:"http_status,omitempty"`
+	Error       string      `json:"error,omitempty"`
+	DurationMS  *float64    `json:"duration_ms,omitempty" doc:"Time in the handler"`
+	Cold        bool        `json:"cold" doc:"Whether the request waited for its instance's start"`
+	ColdWaitMS  *float64    `json:"cold_wait_ms,omitempty" doc:"How long it waited for that start"`
+	TotalMS     *float64    `json:"total_ms,omitempty" doc:"From queued_at (else started_at) to ended_at"`
+	MemoryPeak  *int64      `json:"memory_peak,omitempty" doc:"Bytes"`
+	CPUTimeMS   *float64    `json:"cpu_time_ms,omitempty"`
+	UsageShared bool        `json:"usage_shared,omitempty" doc:"memory_peak or cpu_time_ms is that of the whole instance while others ran on it, too: an estimate"`
+	BytesIn     *int64      `json:"bytes_in,omitempty"`
+	BytesOut    *int64      `json:"bytes_out,omitempty"`
 }
 
 // ColdStart is the start of one instance, from the demand to readiness.
@@ -117,6 +118,34 @@ type Advice struct {
 	SavesMS  float64 `json:"saves_ms" doc:"What it would have saved of this start, at most"`
 }
 
+// Whether all lines of a request are on its page.
+const (
+	Complete = "complete" // its log files are accounted for from its start to behind its end
+	Partial  = "partial"  // something is known to be missing
+	Unknown  = "unknown"  // not confirmed, or not confirmed yet
+)
+
+// Completeness tells whether all that was printed for a request is on its page.
+type Completeness struct {
+	State          string `json:"state" enum:"complete,partial,unknown" doc:"unknown until the collector's account of the log files covers the request: up to a minute after the next line, or until the file ends; for ever if the sender of the lines keeps no such account"`
+	Gaps           []Gap  `json:"gaps" nullable:"false" doc:"Pieces of the instance's log files that nobody can read any more and that may be from the time of the request"`
+	TruncatedLines int64  `json:"truncated_lines" doc:"Lines whose ends were cut off before they were stored"`
+	RefusedLines   int64  `json:"refused_lines" doc:"Lines that could not be stored, of the log files with lines from the time of the request"`
+	LostBytes      int64  `json:"lost_bytes" doc:"Of all gaps, as far as their sizes are known"`
+	LateLines      int64  `json:"late_lines" doc:"Lines that were read long after they were written, of the log files with lines from the time of the request; nothing of them is missing"`
+}
+
+// Gap is a piece of a log file that nobody can read any more.
+type Gap struct {
+	FileID string         `json:"file_id" doc:"The log file's generation, 16 hex digits; empty if it was never opened"`
+	Offset int64          `json:"offset" doc:"Of its first byte in that file"`
+	Host   string         `json:"host,omitempty" doc:"Of the collector that found it"`
+	From   *time.Time     `json:"from,omitempty" doc:"The lost lines are not from before this; absent if that is not known"`
+	To     time.Time      `json:"to" doc:"The lost lines are not from after this"`
+	Bytes  int64          `json:"bytes" doc:"0: not known"`
+	Reason faas.GapReason `json:"reason" enum:"vanished,pinned,truncated,spool" doc:"vanished: the file was deleted while no collector ran; pinned: deleted files held more than their limit; truncated: the file was truncated before it was read; spool: what was saved became too much or too old"`
+}
+
 // Page is everything about one request.
 type Page struct {
 	Invocation     Invocation   `json:"invocation" doc:"The newest attempt"`
@@ -124,6 +153,7 @@ type Page struct {
 	ColdStart      *ColdStart   `json:"cold_start" doc:"The start that the request waited for; null if it waited for none"`
 	Lines          []Line       `json:"lines" nullable:"false" doc:"In order of time; those that are not known to be the request's are marked by their attribution"`
 	LinesTruncated bool         `json:"lines_truncated,omitempty" doc:"There are more lines than this page holds"`
+	Completeness   Completeness `json:"completeness" doc:"Whether all that was printed for the request is here"`
 	Advice         []Advice     `json:"advice" nullable:"false" doc:"What saves most comes first"`
 }
 

@@ -97,6 +97,10 @@ func TestHostile(t *testing.T) {
 			{Time: *at(1), Stream: faas.Stderr, Body: strings.Repeat("x\n", 500)},
 			{Time: *at(1), Body: ""},
 		},
+		Completeness: read.Completeness{
+			State: read.Partial, Gaps: []read.Gap{{FileID: evil, Host: long, Reason: faas.GapReason(evil)}},
+			TruncatedLines: -1, RefusedLines: 1 << 62, LostBytes: 1 << 62,
+		},
 		Advice: []read.Advice{{Kind: evil, Title: long, Evidence: evil + " " + long, SavesMS: -1}},
 	}
 	stats := &read.ColdStartStats{

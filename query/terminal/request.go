@@ -71,6 +71,9 @@ func (s *screen) header(page *read.Page) {
 		}
 		facts = append(facts, text)
 	}
+	if v.UsageShared {
+		facts = append(facts, "estimated: others ran on the instance, too")
+	}
 	s.facts(dim, facts...)
 	if v.Error != "" {
 		for i, text := range wrap(clean(v.Error), s.width) {
@@ -103,7 +106,13 @@ func (s *screen) lines(page *read.Page, zero time.Time) {
 	if page.LinesTruncated {
 		note += ", and more that are not shown"
 	}
+	if page.Completeness.State == read.Unknown && page.Invocation.Status != faas.StatusRunning {
+		note += ", not yet confirmed to be all"
+	}
 	s.title("Lines", note)
+	if text := missing(&page.Completeness); text != "" {
+		s.line(s.paint(yellow, cut(text, s.width)))
+	}
 	marked := 0
 	for i := range page.Lines {
 		marked = max(marked, textWidth(marker(&page.Lines[i])))
@@ -126,6 +135,28 @@ func (s *screen) lines(page *read.Page, zero time.Time) {
 			s.paint(st, left(clean(string(l.Stream)), 8)) + "  " + s.paint(purple, left(marker(l), marked))
 		s.body(l, prefix, body, 9+2+8+2+marked)
 	}
+}
+
+// missing says in one line what is known not to be here; empty if nothing is.
+func missing(c *read.Completeness) string {
+	if c.State != read.Partial {
+		return ""
+	}
+	var parts []string
+	if n := len(c.Gaps); n > 0 {
+		text := plural(n, "gap")
+		if c.LostBytes > 0 {
+			text += " of " + size(c.LostBytes)
+		}
+		parts = append(parts, text+" lost for good")
+	}
+	if c.RefusedLines > 0 {
+		parts = append(parts, plural(int(c.RefusedLines), "line")+" refused in its log files")
+	}
+	if c.TruncatedLines > 0 {
+		parts = append(parts, plural(int(c.TruncatedLines), "line")+" cut")
+	}
+	return "Not all is here: " + strings.Join(parts, ", ")
 }
 
 // body writes a line's text behind its prefix, which is indent columns wide.

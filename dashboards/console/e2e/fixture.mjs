@@ -81,6 +81,16 @@ function linesOf(t0, requestID, ended) {
   return out;
 }
 
+const complete = { state: 'complete', gaps: [], truncated_lines: 0, refused_lines: 0, lost_bytes: 0, late_lines: 0 };
+const unknown = { ...complete, state: 'unknown' };
+
+/** A cold request's page has a gap behind its progress, and a line that was cut. */
+function partial(t0, lines) {
+  const behind = lines.find((l) => l.body.startsWith('progress'));
+  const gap = { file_id: '9c1185a5c5e9fc54', offset: behind.offset + 1, host: 'host-a', from: behind.ts, to: iso(t0 + 6222), bytes: 4_212, reason: 'pinned' };
+  return { ...complete, state: 'partial', gaps: [gap], lost_bytes: 4_212, truncated_lines: 1, late_lines: 12 };
+}
+
 const advice = [
   { kind: 'layer-cache', title: 'Have the layers on the host before they are needed, or load them lazily', evidence: '5 of 6 layers (137.3 MB of 166.4 MB) were not on host-a; the start waited 4.23 s for pull and unpack.', saves_ms: 4230.2 },
   { kind: 'registry-bandwidth', title: 'Pull from a registry in the same region, over the private network', evidence: 'The registry registry.local:5000 in eu-central gave 137.3 MB in 3.79 s, 36.2 MB/s. At 100.0 MB/s, usual inside a region, the pull would have taken 1.37 s instead of 3.79 s.', saves_ms: 2418 },
@@ -108,7 +118,7 @@ for (let i = 0; i < 430; i++) {
 }
 all.unshift(invocation(born - 900, { request_id: hex(32), status: 'running', http_status: undefined }));
 all.splice(4, 0, invocation(coldAt, cold));
-all.splice(2, 0, invocation(born - 6000, { request_id: ids.boom, status: 'error', http_status: 500, error: 'handler answered 500: division by zero' }));
+all.splice(2, 0, invocation(born - 6000, { request_id: ids.boom, status: 'error', http_status: 500, error: 'handler answered 500: division by zero', usage_shared: true }));
 all.sort((a, b) => (a.queued_at < b.queued_at ? 1 : -1));
 
 const coldStart = startOf(coldAt, ids.cold);
@@ -118,14 +128,19 @@ function page(id) {
   if (id === ids.many) {
     const t0 = born - 60_000;
     const lines = Array.from({ length: 5000 }, (_, i) => ({ ts: iso(t0 + 2 + i * 0.8), stream: i % 7 === 0 ? 'stderr' : 'stdout', body: `${i % 50 === 0 ? trace.join('\n') : `frame=${i} fps=29 q=28.0 size=${i * 12}kB time=00:00:${(i / 100).toFixed(2)} bitrate=1024.0kbits/s speed=1.02x`} n=${i + 1}`, attribution: 'window', request_id: id, file_id: 'ffffffffffffffff', offset: i * 100 }));
-    return { invocation: invocation(t0, { request_id: id, function: 'transcode', run: 4010 }), cold_start: null, lines, advice: [], lines_truncated: true };
+    const gap = { file_id: '', offset: 0, to: iso(t0 + 9_000_000), bytes: 0, reason: 'spool' };
+    return { invocation: invocation(t0, { request_id: id, function: 'transcode', run: 4010 }), cold_start: null, lines, advice: [], lines_truncated: true, completeness: { ...complete, state: 'partial', gaps: [gap], refused_lines: 3 } };
   }
   if (!v) return null;
   const t0 = Date.parse(v.queued_at);
-  if (id === ids.cold) return { invocation: v, cold_start: coldStart, lines: linesOf(coldAt, id, 6286.3), advice };
+  if (id === ids.cold) {
+    const lines = linesOf(coldAt, id, 6286.3);
+    return { invocation: v, cold_start: coldStart, lines, advice, completeness: partial(coldAt, lines) };
+  }
   const lines = [{ ts: iso(t0 + 3), stream: 'stdout', body: `10.0.3.7 - - "GET /orders/17 HTTP/1.1" 200 4096`, attribution: 'window', request_id: id, file_id: '1', offset: 0 }];
   if (v.status === 'error') trace.forEach((body, i) => lines.push({ ts: iso(t0 + 6 + i * 0.1), stream: 'stderr', body, attribution: 'window', request_id: id, file_id: '1', offset: 100 + i * 80 }));
-  return { invocation: v, cold_start: null, lines, advice: [], ...(id === ids.boom && { attempts: [{ ...v, status: 'timeout', duration_ms: 3000, started_at: iso(t0 - 3100) }] }) };
+  const completeness = v.status === 'ok' ? complete : unknown;
+  return { invocation: v, cold_start: null, lines, advice: [], completeness, ...(id === ids.boom && { attempts: [{ ...v, status: 'timeout', duration_ms: 3000, started_at: iso(t0 - 3100) }] }) };
 }
 
 const row = (phase, p50, share) => ({ phase, count: 31, p50_ms: p50, p90_ms: p50 * 1.4, p95_ms: p50 * 1.6, p99_ms: p50 * 1.9, max_ms: p50 * 2, share });

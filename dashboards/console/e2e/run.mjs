@@ -180,6 +180,20 @@ for (const [width, height] of [[375, 812], [768, 1024], [1440, 900]]) {
     check('request: the digest is copied', copied === undefined || copied === detail.cold_start.digest, copied);
   }
 
+  // What is said of the lines' completeness, why, and where lines are missing.
+  const { state, gaps, truncated_lines: cut } = detail.completeness;
+  const badge = page.locator('[data-completeness]');
+  check('request: the badge says whether all lines are here', (await badge.getAttribute('data-completeness')) === state, state);
+  await badge.hover();
+  await page.getByRole('tooltip').first().waitFor();
+  const why = await page.getByRole('tooltip').first().innerText();
+  check('request: the badge says why', { complete: /^All that was printed/, partial: /^Not all that was printed/, unknown: /^Nothing is known to be missing/ }[state].test(why), why);
+  if (cut > 0) check('request: the badge counts what was cut', why.includes(`${cut} line`), why);
+  await shot(page, 'request-badge');
+  await page.mouse.move(0, 0);
+  await page.getByRole('tooltip').first().waitFor({ state: 'detached' });
+  check('request: gaps are on the timeline', (await page.locator('[data-lane=lost]').count()) === (gaps.length > 0 ? 1 : 0));
+
   // A mark shows its line and leads to it; j moves on; Enter shows the details.
   if (detail.lines.length > 1) {
     const mark = page.locator('[data-mark]').last();
@@ -242,6 +256,42 @@ for (const [width, height] of [[375, 812], [768, 1024], [1440, 900]]) {
 }
 
 if (fixture) {
+  // A gap is a row of its own behind the line that is before it in the file; no filter of streams hides it.
+  {
+    const { lines, completeness } = detail;
+    const [gap] = completeness.gaps;
+    const behind = lines.findLastIndex((l) => l.file_id === gap.file_id && l.stream !== 'platform' && l.offset < gap.offset);
+    const page = await open(`/requests/${ids.cold}?hide=stderr`, { width: 1440, height: 2400 });
+    await page.locator('[data-gap]').waitFor();
+    const order = await page.locator('[data-line], [data-gap]').evaluateAll((rows) => rows.toSorted((a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top).map((e) => e.dataset.line ?? 'gap'));
+    check('gap: behind its line', order[order.indexOf('gap') - 1] === String(behind), `${order} for line ${behind}`);
+    check('gap: says what and why', /4.21 kB lost.*deleted log files held more than their limit/s.test(await page.locator('[data-gap]').innerText()), await page.locator('[data-gap]').innerText());
+    await shot(page, 'request-gap');
+    const bar = await page.locator('[data-lane=lost] i').boundingBox();
+    const mark = await page.locator('[data-mark=stdout]').evaluateAll((m) => m.map((e) => e.getBoundingClientRect().left));
+    check('gap: lies on the timeline among the lines', bar !== null && bar.width >= 6 && mark.some((x) => x <= bar.x + bar.width), JSON.stringify(bar));
+    await page.locator(`[data-line="${behind}"] button`).first().click();
+    await page.evaluate(() => document.activeElement?.blur?.());
+    await page.keyboard.press('j');
+    await page.waitForFunction((i) => Number(document.querySelector('[data-line][data-selected=true]')?.dataset.line) > i, behind);
+    check('gap: j steps over it', (await page.locator('[data-line][data-selected=true]').count()) === 1);
+    await page.context().close();
+  }
+
+  // On a phone the badge tells why by touch.
+  for (const scheme of ['light', 'dark']) {
+    const page = await open(`/requests/${ids.cold}?hide=stderr`, { width: 375, height: 812, scheme });
+    await page.locator('[data-completeness]').tap();
+    await page.getByRole('tooltip').first().waitFor();
+    await page.waitForTimeout(250);
+    check(`badge at 375 ${scheme}: its words fit`, (await overflow(page)) <= 0);
+    await shot(page, `badge-375-${scheme}`);
+    await page.locator('#lines').evaluate((e) => scrollBy(0, e.getBoundingClientRect().top - 120));
+    await page.locator('[data-gap]').waitFor();
+    await shot(page, `gap-375-${scheme}`);
+    await page.context().close();
+  }
+
   // Hostile lines are text, what is hidden is visible, whitespace stays.
   const page = await open(`/requests/${ids.cold}`);
   await page.locator('[data-line]').first().waitFor();
@@ -296,6 +346,11 @@ if (fixture) {
     const target = name === 'warm' ? (await (await fetch(`${base}/api/v1/requests?cold=false&status=ok`)).json()).requests[0].request_id : ids.boom;
     const p = await open(`/requests/${target}`);
     await p.locator('[data-row=handler]').waitFor();
+    const state = name === 'warm' ? 'complete' : 'unknown';
+    check(`${name}: ${state}`, (await p.locator('[data-completeness]').getAttribute('data-completeness')) === state);
+    check(`${name}: nothing is marked as lost`, (await p.locator('[data-gap], [data-lane=lost]').count()) === 0);
+    await p.locator('[data-completeness]').focus(); // by the keyboard, too
+    await p.getByRole('tooltip').first().waitFor();
     check(`${name}: queue and handler`, (await p.locator('[data-row]').count()) === 2);
     await shot(p, name);
     await p.context().close();

@@ -25,7 +25,7 @@ func DB(t testing.TB) driver.Conn {
 // Insert writes rows as one block.
 func Insert[T any](t testing.TB, conn driver.Conn, table schema.Table[T], rows ...T) {
 	t.Helper()
-	batch, err := conn.PrepareBatch(t.Context(), "INSERT INTO "+table.Name+" ("+strings.Join(table.Columns(), ", ")+")")
+	batch, err := conn.PrepareBatch(t.Context(), "INSERT INTO "+table.Name+" (`"+strings.Join(table.Columns(), "`, `")+"`)")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,6 +63,8 @@ const (
 // Sample fills conn with a small history of default/inference: one cold start
 // of 6 s with layers pulled and unpacked in parallel, a provisioned one, one
 // that failed, and a handful of requests; some facts come in parts, some twice.
+// The first instance's log file is accounted for up to a second before the
+// last of them, and a piece of it is lost.
 func Sample(t testing.TB, conn driver.Conn) {
 	t.Helper()
 	start := schema.ColdStartRow{Tenant: Tenant, Namespace: "default", Function: "inference", Instance: Instance}
@@ -83,6 +85,23 @@ func Sample(t testing.TB, conn driver.Conn) {
 	insertLayers(t, conn)
 	insertInvocations(t, conn)
 	insertLines(t, conn)
+	insertAccounts(t, conn)
+}
+
+func insertAccounts(t testing.TB, conn driver.Conn) {
+	t.Helper()
+	ledger := schema.LedgerRow{
+		Tenant: Tenant, Namespace: "default", Function: "inference", Instance: Instance, FileID: "feed0123456789ab", Host: "host-a",
+		From: new(At(4.45)), To: new(At(6.225)), Bytes: 2048, Lines: 9, TruncatedLines: 1, TruncatedBytes: 4096, Revision: 4096,
+	}
+	later := ledger
+	later.To, later.Bytes, later.Lines, later.LostBytes, later.Revision = new(At(11)), 3072, 12, 512, 6144
+	Insert(t, conn, schema.Ledgers, later)
+	Insert(t, conn, schema.Ledgers, ledger)
+	Insert(t, conn, schema.Gaps, schema.GapRow{
+		Tenant: Tenant, Namespace: "default", Function: "inference", Instance: Instance, FileID: "feed0123456789ab", Offset: 1250, Host: "host-a",
+		From: new(At(6.222)), To: At(6.228), Bytes: 512, Reason: "pinned", Revision: 1,
+	})
 }
 
 func insertPhases(t testing.TB, conn driver.Conn) {

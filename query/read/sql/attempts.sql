@@ -19,7 +19,10 @@ SELECT
     bytes_in,
     bytes_out,
     cold,
-    cold_wait_ns
+    cold_wait_ns,
+    usage_memory_peak,
+    usage_cpu_time_ns,
+    usage_shared
 FROM invocations FINAL
 WHERE tenant = {tenant:String}
     AND (namespace, function, started_at, request_id) IN

@@ -9,7 +9,9 @@ SELECT
     attribution,
     candidates,
     substring(body, 1, {max_body:UInt32}) AS text,
+    truncated,
     toUInt64(truncated + length(body) - length(text)) AS cut,
+    instance = {instance:String} AS here,
     file_id,
     offset
 FROM logs FINAL

@@ -200,6 +200,35 @@ export interface components {
             total_ms: number;
             version: string;
         };
+        Completeness: {
+            /** @description Pieces of the instance's log files that nobody can read any more and that may be from the time of the request */
+            gaps: components["schemas"]["Gap"][];
+            /**
+             * Format: int64
+             * @description Lines that were read long after they were written, of the log files with lines from the time of the request; nothing of them is missing
+             */
+            late_lines: number;
+            /**
+             * Format: int64
+             * @description Of all gaps, as far as their sizes are known
+             */
+            lost_bytes: number;
+            /**
+             * Format: int64
+             * @description Lines that could not be stored, of the log files with lines from the time of the request
+             */
+            refused_lines: number;
+            /**
+             * @description unknown until the collector's account of the log files covers the request: up to a minute after the next line, or until the file ends; for ever if the sender of the lines keeps no such account
+             * @enum {string}
+             */
+            state: "complete" | "partial" | "unknown";
+            /**
+             * Format: int64
+             * @description Lines whose ends were cut off before they were stored
+             */
+            truncated_lines: number;
+        };
         Distribution: {
             /** Format: int64 */
             count: number;
@@ -296,6 +325,37 @@ export interface components {
             /** @description There are more functions than this */
             truncated?: boolean;
         };
+        Gap: {
+            /**
+             * Format: int64
+             * @description 0: not known
+             */
+            bytes: number;
+            /** @description The log file's generation, 16 hex digits; empty if it was never opened */
+            file_id: string;
+            /**
+             * Format: date-time
+             * @description The lost lines are not from before this; absent if that is not known
+             */
+            from?: string;
+            /** @description Of the collector that found it */
+            host?: string;
+            /**
+             * Format: int64
+             * @description Of its first byte in that file
+             */
+            offset: number;
+            /**
+             * @description vanished: the file was deleted while no collector ran; pinned: deleted files held more than their limit; truncated: the file was truncated before it was read; spool: what was saved became too much or too old
+             * @enum {string}
+             */
+            reason: "vanished" | "pinned" | "truncated" | "spool";
+            /**
+             * Format: date-time
+             * @description The lost lines are not from after this
+             */
+            to: string;
+        };
         Invocation: {
             /** Format: int64 */
             bytes_in?: number;
@@ -355,6 +415,8 @@ export interface components {
             total_ms?: number;
             /** @description What caused it: http, event, timer or other */
             trigger?: string;
+            /** @description memory_peak or cpu_time_ms is that of the whole instance while others ran on it, too: an estimate */
+            usage_shared?: boolean;
             /** @description Version, alias or revision of the function; empty if not known */
             version: string;
         };
@@ -416,6 +478,8 @@ export interface components {
             attempts?: components["schemas"]["Invocation"][];
             /** @description The start that the request waited for; null if it waited for none */
             cold_start: components["schemas"]["ColdStart"] | null;
+            /** @description Whether all that was printed for the request is here */
+            completeness: components["schemas"]["Completeness"];
             /** @description The newest attempt */
             invocation: components["schemas"]["Invocation"];
             /** @description In order of time; those that are not known to be the request's are marked by their attribution */

@@ -6,8 +6,10 @@ type Schemas = components['schemas'];
 
 export type Advice = Schemas['Advice'];
 export type ColdStart = Schemas['ColdStart'];
+export type Completeness = Schemas['Completeness'];
 export type ColdStartStats = Schemas['ColdStartStats'];
 export type FunctionList = Schemas['FunctionList'];
+export type Gap = Schemas['Gap'];
 export type Invocation = Schemas['Invocation'];
 export type InvocationList = Schemas['InvocationList'];
 export type Layer = Schemas['Layer'];

@@ -6,14 +6,16 @@ import { ago, bytes, clock, day, duration, memory, percent, shortDigest } from '
 import { visible } from '../text/visible';
 import { parseInstant } from '../timeline/clock';
 import { useNarrow } from '../shell/useNarrow';
+import { CompletenessBadge } from './CompletenessBadge';
 import { Copy } from './Copy';
 import styles from './Facts.module.css';
 
 /** What is known of the request and of the instance that served it. */
-export function Facts({ page: { invocation: v, cold_start: cold, attempts }, now }: { page: Page; now: number }) {
+export function Facts({ page: { invocation: v, cold_start: cold, attempts, completeness }, now }: { page: Page; now: number }) {
   const narrow = useNarrow(); // a phone has no room above the waterfall
   const began = parseInstant(v.queued_at) ?? parseInstant(v.started_at);
   const total = v.total_ms ?? (began !== undefined && v.status === 'running' ? Math.max(0, now - began) : undefined);
+  const estimated = v.usage_shared ? ', shared with other requests' : '';
   return (
     <section className={`card ${styles.facts}`} aria-label="Facts">
       <div className={styles.top}>
@@ -26,6 +28,7 @@ export function Facts({ page: { invocation: v, cold_start: cold, attempts }, now
           <div className={styles.badges}>
             <StatusBadge invocation={v} />
             {v.cold ? <ColdBadge /> : null}
+            {v.status === 'running' && completeness.state === 'unknown' ? null : <CompletenessBadge completeness={completeness} />}
             <span className={styles.id}>
               <span className="mono ellipsis">{v.request_id}</span>
               <Copy value={v.request_id} what="request ID" />
@@ -49,9 +52,9 @@ export function Facts({ page: { invocation: v, cold_start: cold, attempts }, now
           </Fact>
           <Fact name="Host">{v.host ?? cold?.host}</Fact>
           <Fact name="Memory, peak">
-            {v.memory_peak === undefined ? undefined : `${memory(v.memory_peak)}${cold?.memory_limit ? ` of ${memory(cold.memory_limit)} (${percent(v.memory_peak / cold.memory_limit)})` : ''}`}
+            {v.memory_peak === undefined ? undefined : `${memory(v.memory_peak)}${cold?.memory_limit ? ` of ${memory(cold.memory_limit)} (${percent(v.memory_peak / cold.memory_limit)})` : ''}${estimated}`}
           </Fact>
-          <Fact name="CPU time">{v.cpu_time_ms === undefined ? undefined : duration(v.cpu_time_ms)}</Fact>
+          <Fact name="CPU time">{v.cpu_time_ms === undefined ? undefined : `${duration(v.cpu_time_ms)}${estimated}`}</Fact>
           <Fact name="In, out">{v.bytes_in === undefined && v.bytes_out === undefined ? undefined : `${bytes(v.bytes_in)}, ${bytes(v.bytes_out)}`}</Fact>
           {cold ? (
             <>

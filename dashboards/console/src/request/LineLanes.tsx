@@ -1,10 +1,13 @@
+import { Tooltip } from '@mantine/core';
 import { useMemo, useState } from 'react';
-import type { Line, Stream } from '../api/types';
-import { offset } from '../text/format';
+import type { Gap, Line, Stream } from '../api/types';
+import { bytes, offset } from '../text/format';
 import { visible } from '../text/visible';
-import type { Interval } from '../timeline/clock';
+import { clip, type Interval } from '../timeline/clock';
+import { gapInterval } from '../timeline/gaps';
 import { marks, type Mark } from '../timeline/marks';
 import type { Plan } from '../timeline/plan';
+import { gapReason } from './completeness';
 import styles from './LineLanes.module.css';
 
 const streams: Stream[] = ['stdout', 'stderr', 'platform'];
@@ -14,6 +17,7 @@ const markWidth = 4;
 interface Props {
   plan: Plan;
   lines: Line[];
+  gaps: Gap[];
   domain: Interval;
   width: number;
   selected: number | undefined;
@@ -27,7 +31,7 @@ interface Lane {
 }
 
 /** When the container printed what: a lane a stream, on the waterfall's clock. */
-export function LineLanes({ plan, lines, domain, width, selected, onLine }: Props) {
+export function LineLanes({ plan, lines, gaps, domain, width, selected, onLine }: Props) {
   const bins = Math.max(20, Math.floor(width / markWidth));
   const lanes = useMemo<Lane[]>(
     () =>
@@ -39,7 +43,7 @@ export function LineLanes({ plan, lines, domain, width, selected, onLine }: Prop
     [lines, plan.instants, domain, bins],
   );
   const [hovered, setHovered] = useState<{ stream: Stream; mark: Mark }>();
-  if (lanes.length === 0) return null;
+  if (lanes.length === 0 && gaps.length === 0) return null;
   return (
     <div className={styles.lanes} onPointerLeave={() => setHovered(undefined)}>
       {lanes.map((lane) => (
@@ -65,7 +69,31 @@ export function LineLanes({ plan, lines, domain, width, selected, onLine }: Prop
           </div>
         </div>
       ))}
+      {gaps.length > 0 ? <GapLane gaps={gaps} domain={domain} /> : null}
       {hovered ? <Tip lines={lines} plan={plan} mark={hovered.mark} at={(hovered.mark.bin + 0.5) / bins} /> : null}
+    </div>
+  );
+}
+
+/** When lines were lost: as far as that is known, the stretch in which they were written. */
+function GapLane({ gaps, domain }: { gaps: Gap[]; domain: Interval }) {
+  return (
+    <div className={styles.lane} data-lane="lost">
+      <div className={styles.label}>
+        lost <span className="num">{gaps.length}</span>
+      </div>
+      <div className={styles.track}>
+        {gaps.map((gap, i) => {
+          const interval = gapInterval(gap);
+          const part = interval && clip(domain, { start: Math.max(interval.start, domain.start), end: interval.end });
+          return part ? (
+            // oxlint-disable-next-line react/no-array-index-key -- two gaps without a file may be alike
+            <Tooltip key={i} label={`${gap.bytes > 0 ? `${bytes(gap.bytes)} lost` : 'lines lost'}: ${gapReason[gap.reason]}`} position="bottom" events={{ hover: true, focus: false, touch: true }}>
+              <i className={styles.lost} style={{ left: `${part.left * 100}%`, width: `max(${part.width * 100}%, 6px)` }} />
+            </Tooltip>
+          ) : null;
+        })}
+      </div>
     </div>
   );
 }

@@ -2,11 +2,13 @@ import { Chip, TextInput } from '@mantine/core';
 import { useWindowVirtualizer } from '@tanstack/react-virtual';
 import { useDeferredValue, useEffect, useImperativeHandle, useLayoutEffect, useMemo, useRef, useState, type Ref } from 'react';
 import { useSearchParams } from 'react-router';
-import type { Line, Stream } from '../api/types';
+import type { Gap, Line, Stream } from '../api/types';
 import { Icon } from '../shell/Icon';
 import { useNarrow } from '../shell/useNarrow';
 import { searchPattern } from '../text/visible';
+import { placeGaps } from '../timeline/gaps';
 import type { Plan } from '../timeline/plan';
+import { GapRow } from './GapRow';
 import { LineRow } from './LineRow';
 import styles from './Lines.module.css';
 
@@ -25,6 +27,7 @@ export interface LinesHandle {
 
 interface Props {
   lines: Line[];
+  gaps: Gap[];
   plan: Plan;
   truncated: boolean;
   selected: number | undefined;
@@ -33,7 +36,7 @@ interface Props {
 }
 
 /** All that was printed for the request, streams merged in the order of time. */
-export function Lines({ lines, plan, truncated, selected, setSelected, ref }: Props) {
+export function Lines({ lines, gaps, plan, truncated, selected, setSelected, ref }: Props) {
   const filter = useLineFilter();
   const text = useDeferredValue(filter.text);
   const search = useMemo(() => searchPattern(text), [text]);
@@ -41,6 +44,19 @@ export function Lines({ lines, plan, truncated, selected, setSelected, ref }: Pr
     const needle = text.trim().toLowerCase();
     return lines.flatMap((l, i) => (filter.hidden.has(l.stream) || (needle && !l.body.toLowerCase().includes(needle)) ? [] : [i]));
   }, [lines, filter.hidden, text]);
+  // What the list shows: lines by their index, and gaps between them unless a word is looked for.
+  const rows = useMemo<(number | Gap)[]>(() => {
+    if (gaps.length === 0 || text.trim()) return shown;
+    const places = placeGaps(lines, gaps);
+    const out: (number | Gap)[] = [];
+    let next = 0;
+    for (const i of [...shown, lines.length]) {
+      for (; next <= i; next++) out.push(...(places.get(next) ?? []));
+      if (i < lines.length) out.push(i);
+    }
+    return out;
+  }, [lines, gaps, shown, text]);
+  const rowOf = useMemo(() => new Map(rows.map((r, i) => [r, i])), [rows]);
   const [open, setOpen] = useState<ReadonlySet<number>>(new Set());
   const toggle = (i: number) => {
     const next = new Set(open);
@@ -60,21 +76,21 @@ export function Lines({ lines, plan, truncated, selected, setSelected, ref }: Pr
   }, []);
   const narrow = useNarrow();
   const virtual = useWindowVirtualizer({
-    count: shown.length,
+    count: rows.length,
     estimateSize: () => (narrow ? 48 : 23),
     overscan: 20,
     scrollMargin: top,
     scrollPaddingStart: 150,
     scrollPaddingEnd: 40,
-    getItemKey: (i) => shown[i] ?? i,
+    getItemKey: (i) => (typeof rows[i] === 'number' ? rows[i] : `gap ${i}`),
   });
 
   // A line that the filter hides can be scrolled to only after the filter is gone.
   const wanted = useRef<number>(undefined);
   useEffect(() => {
     if (wanted.current === undefined) return;
-    const at = shown.indexOf(wanted.current);
-    if (at < 0) return;
+    const at = rowOf.get(wanted.current);
+    if (at === undefined) return;
     wanted.current = undefined;
     virtual.scrollToIndex(at, { align: 'center' });
   });
@@ -92,7 +108,7 @@ export function Lines({ lines, plan, truncated, selected, setSelected, ref }: Pr
         const to = Math.max(0, Math.min(shown.length - 1, at < 0 && Number.isFinite(by) ? 0 : at + by));
         if (shown[to] === undefined) return;
         setSelected(shown[to]);
-        virtual.scrollToIndex(to, { align: 'auto' });
+        virtual.scrollToIndex(rowOf.get(shown[to]) ?? to, { align: 'auto' });
       },
       toggle: () => {
         if (selected !== undefined && !(document.activeElement instanceof HTMLButtonElement)) toggle(selected);
@@ -164,12 +180,16 @@ export function Lines({ lines, plan, truncated, selected, setSelected, ref }: Pr
       ) : null}
       <div ref={box} className={styles.rows} role="list" aria-label="Log lines" style={{ height: virtual.getTotalSize() }}>
         {virtual.getVirtualItems().map((item) => {
-          const index = shown[item.index];
-          const line = index === undefined ? undefined : lines[index];
-          if (index === undefined || !line) return null;
+          const row = rows[item.index];
+          const line = typeof row === 'number' ? lines[row] : undefined;
+          if (row === undefined || (typeof row === 'number' && !line)) return null;
           return (
             <div key={item.key} ref={virtual.measureElement} data-index={item.index} role="listitem" className={styles.slot} style={{ transform: `translateY(${item.start - top}px)` }}>
-              <LineRow line={line} index={index} at={plan.instants[index] ?? Number.NaN} plan={plan} search={search} selected={selected === index} open={open.has(index)} toggle={toggle} />
+              {typeof row !== 'number' ? (
+                <GapRow gap={row} plan={plan} />
+              ) : line ? (
+                <LineRow line={line} index={row} at={plan.instants[row] ?? Number.NaN} plan={plan} search={search} selected={selected === row} open={open.has(row)} toggle={toggle} />
+              ) : null}
             </div>
           );
         })}

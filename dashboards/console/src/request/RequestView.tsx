@@ -18,6 +18,8 @@ import styles from './RequestView.module.css';
 
 /** How long after its end late lines of a request may still come in. */
 const settleMS = 15_000;
+/** How long after its end the account of its lines is waited for. */
+const confirmMS = 180_000;
 /** How long a request that is not there yet is looked for. */
 const appearMS = 20_000;
 
@@ -30,7 +32,7 @@ export function RequestView() {
     queryKey: ['request', id],
     queryFn: ({ signal }) => api.request(id, signal),
     refetchInterval: ({ state }) => {
-      if (state.data) return unsettled(state.data) && 2000;
+      if (state.data) return again(state.data);
       return missing(state.error) && Date.now() - opened < appearMS && 2000;
     },
   });
@@ -72,9 +74,13 @@ function missing(error: Error | null): boolean {
   return error instanceof ApiError && error.status === 404;
 }
 
-function unsettled({ invocation }: Page): boolean {
+/** In how many milliseconds the page may say more than now; false if it will not. */
+function again({ invocation, completeness }: Page): number | false {
   const ended = parseInstant(invocation.ended_at);
-  return ended === undefined ? invocation.status === 'running' : Date.now() - ended < settleMS;
+  if (ended === undefined) return invocation.status === 'running' && 2000;
+  const since = Date.now() - ended;
+  if (since < settleMS) return 2000;
+  return completeness.state === 'unknown' && since < confirmMS && 10_000;
 }
 
 function Found({ page }: { page: Page }) {
@@ -113,6 +119,7 @@ function Found({ page }: { page: Page }) {
       <Waterfall
         plan={layout}
         lines={page.lines}
+        gaps={page.completeness.gaps}
         failed={['error', 'timeout', 'oom'].includes(page.invocation.status)}
         zoom={zoom}
         setZoom={setZoom}
@@ -120,7 +127,7 @@ function Found({ page }: { page: Page }) {
         onLine={(i) => lines.current?.show(i)}
       />
       <AdviceCards advice={page.advice} />
-      <Lines ref={lines} lines={page.lines} plan={layout} truncated={page.lines_truncated ?? false} selected={selected} setSelected={setSelected} />
+      <Lines ref={lines} lines={page.lines} gaps={page.completeness.gaps} plan={layout} truncated={page.lines_truncated ?? false} selected={selected} setSelected={setSelected} />
     </div>
   );
 }

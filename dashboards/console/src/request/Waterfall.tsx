@@ -1,7 +1,7 @@
 import { Button, Tooltip } from '@mantine/core';
 import { useElementSize, useMergedRef } from '@mantine/hooks';
 import { useMemo, useRef, useState, type PointerEvent, type ReactNode, type RefObject } from 'react';
-import type { Line } from '../api/types';
+import type { Gap, Line } from '../api/types';
 import { bytes, duration, offset, percent, shortDigest, tick } from '../text/format';
 import { around, clip, position, ticks, type Interval } from '../timeline/clock';
 import { phaseMeaning, type LayerRow, type Plan, type Row, type Share } from '../timeline/plan';
@@ -11,6 +11,7 @@ import styles from './Waterfall.module.css';
 interface Props {
   plan: Plan;
   lines: Line[];
+  gaps: Gap[];
   failed: boolean;
   zoom: Interval | undefined;
   setZoom: (zoom: Interval | undefined) => void;
@@ -19,7 +20,7 @@ interface Props {
 }
 
 /** The phases, the handler and the lines on one clock. */
-export function Waterfall({ plan, lines, failed, zoom, setZoom, selected, onLine }: Props) {
+export function Waterfall({ plan, lines, gaps, failed, zoom, setZoom, selected, onLine }: Props) {
   const domain = zoom ?? plan.whole;
   const { ref: scale, width } = useElementSize();
   const [showLayers, setShowLayers] = useState(true);
@@ -76,7 +77,7 @@ export function Waterfall({ plan, lines, failed, zoom, setZoom, selected, onLine
           )).flatMap((element, i) => (i === layersUnder && showLayers ? [element, <Layers key="layers" plan={plan} domain={domain} />] : [element]))}
           {layersUnder < 0 && plan.layers.length > 0 ? <Layers plan={plan} domain={domain} /> : null}
         </ul>
-        <LineLanes plan={plan} lines={lines} domain={domain} width={width} selected={selected} onLine={onLine} />
+        <LineLanes plan={plan} lines={lines} gaps={gaps} domain={domain} width={width} selected={selected} onLine={onLine} />
       </div>
     </section>
   );

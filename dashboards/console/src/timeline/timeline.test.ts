@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import type { Page } from '../api/types';
+import type { Gap, Line, Page } from '../api/types';
 import { around, clip, parseInstant, position, ticks } from './clock';
+import { gapInterval, placeGaps } from './gaps';
 import { marks } from './marks';
 import { plan } from './plan';
 
@@ -65,6 +66,33 @@ test('marks gather what falls together', () => {
 
 const at = (ms: number) => new Date(Date.UTC(2026, 0, 1) + ms).toISOString();
 
+describe('gaps', () => {
+  const line = (ms: number, offset: number, file_id = 'a', stream: Line['stream'] = 'stdout'): Line => ({ ts: at(ms), stream, body: '', attribution: 'window', file_id, offset });
+  const gap = (over: Partial<Gap>): Gap => ({ file_id: '', offset: 0, to: at(1000), bytes: 0, reason: 'spool', ...over });
+  const lines = [line(0, 0), line(10, 100), line(12, 900, 'a', 'platform'), line(20, 40, 'b'), line(30, 300)];
+
+  test.each([
+    ['in its file', gap({ file_id: 'a', offset: 150, from: at(10) }), 2],
+    ['at its file’s end', gap({ file_id: 'a', offset: 350, from: at(30) }), 5],
+    ['before the first line of its file on the page: by time', gap({ file_id: 'b', offset: 0, from: at(15) }), 3],
+    ['of a file that no line is from', gap({ file_id: 'c', offset: 7, from: at(10) }), 2],
+    ['behind all lines', gap({ from: at(30) }), 5],
+    ['from any time', gap({}), 0],
+  ])('%s', (_, g, want) => expect([...placeGaps(lines, [g]).keys()]).toEqual([want]));
+
+  test('two in one place, and no lines at all', () => {
+    const g = [gap({ from: at(10) }), gap({ from: at(11) })];
+    expect(placeGaps(lines, g).get(2)).toEqual(g);
+    expect([...placeGaps([], g).keys()]).toEqual([0]);
+  });
+
+  test('their time', () => {
+    expect(gapInterval(gap({}))).toEqual({ start: -Infinity, end: Date.UTC(2026, 0, 1) + 1000 });
+    expect(gapInterval(gap({ from: at(5) }))?.start).toBe(Date.UTC(2026, 0, 1) + 5);
+    expect(gapInterval(gap({ to: '' }))).toBeUndefined();
+  });
+});
+
 describe('plan', () => {
   const warm: Page = {
     invocation: { request_id: 'r', namespace: 'n', function: 'f', version: '', cold: false, instance: 'i', status: 'ok', queued_at: at(0), started_at: at(10), ended_at: at(110) },
@@ -75,6 +103,7 @@ describe('plan', () => {
       { ts: at(9000), stream: 'stdout', body: 'straggler', attribution: 'late', file_id: '0', offset: 0 },
     ],
     advice: [],
+    completeness: { state: 'complete', gaps: [], truncated_lines: 0, refused_lines: 0, lost_bytes: 0, late_lines: 0 },
   };
 
   test('a warm request is queue and handler', () => {

@@ -1,0 +1,25 @@
+-- The accounts of an instance's log files: first those whose lines are from the
+-- window, then the nearest to it.
+SELECT
+    file_id,
+    `from`,
+    `to`,
+    refused_lines,
+    truncated_lines,
+    late_lines,
+    complete
+FROM ledgers FINAL
+WHERE tenant = {tenant:String}
+    AND namespace = {namespace:String}
+    AND function = {function:String}
+    AND instance = {instance:String}
+    AND `from` IS NOT NULL
+    AND `to` IS NOT NULL
+ORDER BY
+    greatest(
+        toUnixTimestamp64Nano(assumeNotNull(`from`)) - {window_to:Int64},
+        {window_from:Int64} - toUnixTimestamp64Nano(assumeNotNull(`to`)),
+        0
+    ),
+    file_id
+LIMIT {limit:UInt32}
