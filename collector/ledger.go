@@ -27,6 +27,7 @@ type ledger struct {
 	// The chain's:
 	told     checkpoint.Counts // of the last event
 	toldAt   time.Time
+	quiet    bool // the last event said so
 	complete bool // the last event said so
 
 	counted  int64 // bytes that are in the metrics
@@ -102,35 +103,45 @@ func (l *ledger) acknowledged(committed, refused int64) mark {
 	return m
 }
 
-// ledgerEvery is how often a ledger that has changed is told.
-const ledgerEvery = time.Minute
+// A ledger that has changed is told every minute, and once when its file is
+// quiet: a request's last lines are the last for a while.
+const (
+	ledgerEvery = time.Minute
+	quietEvery  = 5 * time.Second
+)
 
 // tell sends the file's ledger, if there is something new in it: when it is
-// complete, and every minute until then.
+// complete, and now and then until that.
 func (g *generation) tell(ctx context.Context, now time.Time) {
 	if g.window == nil || g.found.Format == discover.Journal {
 		return
 	}
 	l := &g.ledger
-	if !g.final && now.Sub(l.toldAt) < ledgerEvery || g.final && l.complete {
+	quiet := g.ch.listening && !g.final && g.window.Committed() >= g.state.Size && now.Sub(l.toldAt) > quietEvery
+	if !g.final && !quiet && now.Sub(l.toldAt) < ledgerEvery || g.final && l.complete {
 		return
 	}
 	stored := l.acknowledged(g.window.Committed(), g.window.Refused())
 	complete := g.consumed()
-	if stored.Counts == l.told && complete == l.complete || !complete && now.Sub(l.toldAt) < ledgerEvery {
+	news := stored.Counts != l.told || quiet && !l.quiet
+	if !news && complete == l.complete || !complete && !quiet && now.Sub(l.toldAt) < ledgerEvery {
 		return
 	}
+	var through time.Time
+	if quiet {
+		through = g.looked.UTC()
+	}
 	err := g.c.record(ctx, faas.Event{
-		ID: fmt.Sprintf("%016x/ledger/%d/%t", g.id, stored.at, complete), Source: g.c.cfg.Host, Time: now.UTC(),
+		ID: fmt.Sprintf("%016x/ledger/%d/%t/%t", g.id, stored.at, quiet, complete), Source: g.c.cfg.Host, Time: now.UTC(),
 		Ref: g.found.Container.Ref,
 		Data: faas.Ledger{
 			FileID: wire.FormatFileID(g.id), From: stored.From, To: stored.To, Bytes: stored.at, Lines: stored.Lines,
 			TruncatedLines: stored.TruncatedLines, TruncatedBytes: stored.TruncatedBytes, RefusedLines: stored.Refused,
-			LostBytes: stored.LostBytes, LateLines: stored.LateLines, Complete: complete,
+			LostBytes: stored.LostBytes, LateLines: stored.LateLines, Complete: complete, Through: through,
 		},
 	})
 	if err == nil { // else the journal is full: the next one says the same
-		l.told, l.toldAt, l.complete = stored.Counts, now, complete
+		l.told, l.toldAt, l.complete, l.quiet = stored.Counts, now, complete, quiet
 	}
 }
 

@@ -44,17 +44,20 @@ func usageRow(e *faas.Event, d faas.InvocationUsage) schema.InvocationRow {
 	}
 }
 
-// ledgerRow's revision is how far the file was read, and then whether it is
-// complete: a collector's counts belong to a place in the file, and those of
+// ledgerRow's revision is how far the file was read, then whether it was quiet,
+// and then whether it is complete: a collector's counts belong to a place in the file, and those of
 // one that begins again, or that come late, replace no later ones.
 func ledgerRow(e *faas.Event, d faas.Ledger) schema.LedgerRow {
-	revision := uint64(max(0, d.Bytes)) << 1
-	if d.Complete {
+	revision := uint64(max(0, d.Bytes)) << 2
+	switch {
+	case d.Complete:
+		revision += 2
+	case !d.Through.IsZero():
 		revision++
 	}
 	return schema.LedgerRow{
 		Tenant: e.Tenant, Namespace: e.Namespace, Function: e.Function, Instance: e.Instance,
-		FileID: strings.ToLower(d.FileID), Host: e.Source, From: known(d.From), To: known(d.To),
+		FileID: strings.ToLower(d.FileID), Host: e.Source, From: known(d.From), To: known(d.To), Through: known(d.Through),
 		Bytes: max(0, d.Bytes), Lines: max(0, d.Lines),
 		TruncatedLines: max(0, d.TruncatedLines), TruncatedBytes: max(0, d.TruncatedBytes),
 		RefusedLines: max(0, d.RefusedLines), LostBytes: max(0, d.LostBytes), LateLines: max(0, d.LateLines),

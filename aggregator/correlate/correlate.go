@@ -118,7 +118,7 @@ func (c *Correlator) Restore(k Key, start *schema.ColdStartRow, invocations []sc
 func (c *Correlator) Line(l *faas.Line, t Ticket, now time.Time) {
 	i := c.use(KeyOf(l.Ref), now)
 	r := remembered{row: lineRow(l), explicit: explicitIDs(l), fresh: true}
-	if i.explains(&r) || i.silentSince(now.Add(-c.cfg.Hold)) {
+	if i.explains(&r) || i.silentSince(now.Add(-c.cfg.Hold), l.Time) {
 		c.settle(i, r, t)
 		return
 	}

@@ -124,16 +124,24 @@ func (i *instance) explains(r *remembered) bool {
 	if i.watermark.IsZero() {
 		return false
 	}
-	if !i.watermark.Before(r.row.Time) || i.named(r.explicit) != "" {
+	if !i.watermark.Before(r.row.Time) || i.named(r) != "" {
 		return true
 	}
 	return len(i.open(r.row.Time)) == 1
 }
 
-// silentSince reports whether no event was ever seen although the instance
-// has been known since before t: then its platform sends none, and waiting is of no use.
-func (i *instance) silentSince(t time.Time) bool {
-	return i.watermark.IsZero() && i.firstSeen.Before(t)
+// mute reports whether nobody seems to tell of the instance's invocations:
+// there is no platform, or only what watches the container from outside. It is
+// said of the time t, for a line between the demand and the instance's
+// readiness belongs to its start all the same.
+func (i *instance) mute(t time.Time) bool {
+	return len(i.invocations) == 0 && !i.forgotten && i.demandedBy == "" && (i.ready.IsZero() || t.After(i.ready))
+}
+
+// silentSince reports whether the instance is mute at a line's time t although
+// it has been known since before since: then waiting is of no use.
+func (i *instance) silentSince(since, t time.Time) bool {
+	return i.mute(t) && i.firstSeen.Before(since)
 }
 
 // open lists the IDs of the invocations that were open at t.
@@ -161,11 +169,11 @@ func (i *instance) endOf(v *invocation) time.Time {
 	return v.end
 }
 
-// named gives the first of ids that is a known invocation. Without any events
-// the line's own word is all there is.
-func (i *instance) named(ids []string) string {
-	for _, id := range ids {
-		if i.watermark.IsZero() {
+// named gives the first of the line's IDs that is a known invocation. Where
+// nobody tells of invocations the line's own word is all there is.
+func (i *instance) named(r *remembered) string {
+	for _, id := range r.explicit {
+		if i.mute(r.row.Time) {
 			return id
 		}
 		if slices.ContainsFunc(i.invocations, func(v invocation) bool { return v.requestID == id }) {
@@ -182,7 +190,7 @@ func (i *instance) attribute(r *remembered, grace time.Duration) {
 }
 
 func (i *instance) evidence(r *remembered, grace time.Duration) (string, faas.Attribution, []string) {
-	if id := i.named(r.explicit); id != "" {
+	if id := i.named(r); id != "" {
 		return id, faas.AttributionExplicit, nil
 	}
 	t := r.row.Time
@@ -194,7 +202,7 @@ func (i *instance) evidence(r *remembered, grace time.Duration) (string, faas.At
 	}
 	last := i.before(t)
 	if last < 0 {
-		if i.watermark.IsZero() || i.forgotten {
+		if i.mute(t) && (i.demanded.IsZero() || !i.ready.IsZero()) || i.forgotten {
 			return "", faas.AttributionNone, nil
 		}
 		return i.startedFor(), faas.AttributionInit, nil

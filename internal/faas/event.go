@@ -140,6 +140,9 @@ type Ledger struct {
 	LostBytes      int64     `json:"lost_bytes,omitempty"`      // of all gaps in the file
 	LateLines      int64     `json:"late_lines,omitempty"`      // read long after they were written
 	Complete       bool      `json:"complete,omitempty"`
+	// Through says of a file that is quiet: all that was written to it by then is
+	// stored.
+	Through time.Time `json:"through,omitzero"`
 }
 
 // Gap is a piece of a log file that nobody can read any more.
@@ -296,7 +299,7 @@ func times(d Data) []time.Time {
 	case InvocationUsage:
 		return []time.Time{d.StartedAt}
 	case Ledger:
-		return []time.Time{d.From, d.To}
+		return []time.Time{d.From, d.To, d.Through}
 	case Gap:
 		return []time.Time{d.From, d.To}
 	}

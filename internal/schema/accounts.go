@@ -8,6 +8,7 @@ type LedgerRow struct {
 	FileID                                string // 16 hexadecimal digits
 	Host                                  string
 	From, To                              *time.Time // of the first and the last line; nil: no line yet
+	Through                               *time.Time // all that was written by then is stored; nil: the file was not quiet
 	Bytes, Lines                          int64
 	TruncatedLines, TruncatedBytes        int64
 	RefusedLines, LostBytes, LateLines    int64
@@ -25,6 +26,7 @@ var Ledgers = Table[LedgerRow]{"ledgers", []column[LedgerRow]{
 	col("host", func(r *LedgerRow) string { return r.Host }),
 	col("from", func(r *LedgerRow) *time.Time { return r.From }),
 	col("to", func(r *LedgerRow) *time.Time { return r.To }),
+	col("through", func(r *LedgerRow) *time.Time { return r.Through }),
 	col("bytes", func(r *LedgerRow) int64 { return r.Bytes }),
 	col("lines", func(r *LedgerRow) int64 { return r.Lines }),
 	col("truncated_lines", func(r *LedgerRow) int64 { return r.TruncatedLines }),

@@ -16,7 +16,7 @@ const (
 type ledgerRow struct {
 	FileID         string    `ch:"file_id"`
 	From           time.Time `ch:"from"`
-	To             time.Time `ch:"to"`
+	To             time.Time `ch:"reach"` // of the last line, or when the file was found quiet
 	RefusedLines   int64     `ch:"refused_lines"`
 	TruncatedLines int64     `ch:"truncated_lines"`
 	LateLines      int64     `ch:"late_lines"`
@@ -111,7 +111,7 @@ func life(page *Page, start *ColdStart, now time.Time) Range {
 // come: such a later line, or that the newest file has ended. It is not if
 // something is known to be lost. Else that is not known, or not known yet: an
 // account may come a minute after the lines, and the one that covers a
-// request's end only with the next line or the end of the file.
+// request's end only with the next line, or when the file is quiet or ended.
 //
 // Ledgers that reach the bound maxLedgers may be fewer than there are.
 func confirm(within Range, ledgers []ledgerRow, gaps []gapRow, p *printed) Completeness {

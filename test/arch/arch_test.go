@@ -153,7 +153,7 @@ func TestComplaint(t *testing.T) {
 func TestCollectorIsSmall(t *testing.T) {
 	for _, p := range list(t, "-deps", module+"/cmd/coldscope-collector") {
 		for _, heavy := range []string{
-			"github.com/ClickHouse", "github.com/ebitengine/purego", "github.com/danielgtaylor/huma", "github.com/google/go-containerregistry", "github.com/moby",
+			"github.com/ClickHouse", "github.com/ebitengine/purego", "github.com/danielgtaylor/huma", "github.com/google/go-containerregistry", "k8s.io/client-go",
 			module + "/aggregator", module + "/query", module + "/dashboards", module + "/plugins", module + "/internal/clickhouse", module + "/internal/schema", module + "/internal/functionhost",
 		} {
 			if inside(p.ImportPath, heavy) {

@@ -11,6 +11,7 @@ CREATE TABLE IF NOT EXISTS ledgers
     host            LowCardinality(String),
     `from`          Nullable(DateTime64(9, 'UTC')),
     `to`            Nullable(DateTime64(9, 'UTC')),
+    through         Nullable(DateTime64(9, 'UTC')),
     bytes           Int64,
     lines           Int64,
     truncated_lines Int64,

@@ -1,9 +1,10 @@
 -- The accounts of an instance's log files: first those whose lines are from the
--- window, then the nearest to it.
+-- window, then the nearest to it. A file that was quiet reaches as far as it was
+-- looked at.
 SELECT
     file_id,
     `from`,
-    `to`,
+    assumeNotNull(greatest(`to`, ifNull(through, `to`))) AS reach,
     refused_lines,
     truncated_lines,
     late_lines,
@@ -18,7 +19,7 @@ WHERE tenant = {tenant:String}
 ORDER BY
     greatest(
         toUnixTimestamp64Nano(assumeNotNull(`from`)) - {window_to:Int64},
-        {window_from:Int64} - toUnixTimestamp64Nano(assumeNotNull(`to`)),
+        {window_from:Int64} - toUnixTimestamp64Nano(reach),
         0
     ),
     file_id
