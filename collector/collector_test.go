@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -104,14 +103,8 @@ func TestDeletionWhileSinkIsDown(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t)
 	s := newStore()
-	var down atomic.Bool
+	down := s.breakable()
 	down.Store(true)
-	s.fail = func(int) error {
-		if down.Load() {
-			return errors.New("connection refused")
-		}
-		return nil
-	}
 	c, _ := start(t, cfg, Deps{Sink: s})
 	l := newCRI(t, cfg.CRI[0], "hello", "uid")
 	l.line("stdout", "first")

@@ -2,12 +2,10 @@ package collector
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -64,13 +62,7 @@ func TestCompressed(t *testing.T) {
 	cfg := testConfig(t)
 	cfg.StopTimeout = 50 * time.Millisecond
 	s := newStore()
-	var down atomic.Bool
-	s.fail = func(int) error {
-		if down.Load() {
-			return errors.New("connection refused")
-		}
-		return nil
-	}
+	down := s.breakable()
 	logs := []*logFile{newCRI(t, cfg.CRI[0], "hello", "uid"), newDocker(t, cfg.Docker[0], "world", strings.Repeat("a", 64))}
 	write := func(n int) {
 		for i := range n {
@@ -158,14 +150,8 @@ func TestPinned(t *testing.T) {
 	cfg := testConfig(t)
 	cfg.PinnedBytes, cfg.MaxUnacknowledged = 1<<20, 1<<20
 	s := newStore()
-	var down atomic.Bool
+	down := s.breakable()
 	down.Store(true)
-	s.fail = func(int) error {
-		if down.Load() {
-			return errors.New("connection refused")
-		}
-		return nil
-	}
 	reg := prometheus.NewRegistry()
 	c, _ := start(t, cfg, Deps{Sink: s, Registerer: reg})
 	l := newCRI(t, cfg.CRI[0], "hello", "uid")
@@ -212,13 +198,7 @@ func TestSpool(t *testing.T) {
 	cfg := testConfig(t)
 	cfg.SpoolBytes, cfg.StopTimeout = 10<<20, 50*time.Millisecond
 	s := newStore()
-	var down atomic.Bool
-	s.fail = func(int) error {
-		if down.Load() {
-			return errors.New("connection refused")
-		}
-		return nil
-	}
+	down := s.breakable()
 	c, stop := start(t, cfg, Deps{Sink: s})
 	l := newDocker(t, cfg.Docker[0], "world", strings.Repeat("c", 64))
 	l.line("stdout", "stored")
@@ -255,14 +235,8 @@ func TestInherited(t *testing.T) {
 	cfg := testConfig(t)
 	cfg.StopTimeout = 50 * time.Millisecond
 	s := newStore()
-	var down atomic.Bool
+	down := s.breakable()
 	down.Store(true)
-	s.fail = func(int) error {
-		if down.Load() {
-			return errors.New("connection refused")
-		}
-		return nil
-	}
 	c, stop := start(t, cfg, Deps{Sink: s})
 	l := newCRI(t, cfg.CRI[0], "hello", "uid")
 	for i := range 1000 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,6 +69,18 @@ func (s *store) PushEncoded(_ context.Context, _ string, raw []byte) error {
 	}
 	s.take(req)
 	return nil
+}
+
+// breakable gives a switch that makes s fail.
+func (s *store) breakable() *atomic.Bool {
+	down := new(atomic.Bool)
+	s.fail = func(int) error {
+		if down.Load() {
+			return errors.New("connection refused")
+		}
+		return nil
+	}
+	return down
 }
 
 func (s *store) take(req *push.PushRequest) {
