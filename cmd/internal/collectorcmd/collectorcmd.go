@@ -18,7 +18,7 @@ import (
 func New(use, version string) *cobra.Command {
 	var f process.Flags
 	var cri, docker []string
-	var profile bool
+	var profile, keep bool
 	cmd := &cobra.Command{
 		Use:   use,
 		Short: "Run the collector of one host: tails containers' logs, takes events, ships both",
@@ -26,7 +26,9 @@ func New(use, version string) *cobra.Command {
 socket, and ships both to the aggregator. What is not acknowledged is kept and
 sent again: the containers' own files are the buffer.
 
-SIGHUP reads the configuration again. One that is wrong changes nothing.`,
+SIGHUP reads the configuration again. One that is wrong changes nothing.
+
+Of the capabilities it was started with it keeps those that it has a use for.`,
 		Example: "  " + use + " --target http://aggregator.example:9480\n  " + use + " status",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -54,6 +56,10 @@ SIGHUP reads the configuration again. One that is wrong changes nothing.`,
 				Service: "collector", Version: version, DataDir: c.DataDir, Verbose: f.Verbose,
 				Stdout: cmd.OutOrStdout(), Stderr: cmd.ErrOrStderr(),
 			}, func(ctx context.Context, p *process.Process) error {
+				enterHost(ctx, p, &c)
+				if !keep {
+					p.DropPrivileges(ctx, needed(&c))
+				}
 				running, err := Start(ctx, p, c, load, clients)
 				if err != nil {
 					return err
@@ -76,6 +82,7 @@ SIGHUP reads the configuration again. One that is wrong changes nothing.`,
 	cmd.Flags().StringArrayVar(&cri, "cri-root", nil, "`DIR` of CRI logs in kubelet's layout; may be given more than once (default /var/log/pods)")
 	cmd.Flags().StringArrayVar(&docker, "docker-root", nil, "`DIR` of Docker's containers; may be given more than once (default /var/lib/docker/containers)")
 	cmd.Flags().BoolVar(&profile, "pprof", false, "serve Go's profiles at /debug/pprof/ of the HTTP port")
+	cmd.Flags().BoolVar(&keep, "keep-capabilities", false, "keep all capabilities, also those that are not needed")
 	cmd.AddCommand(statusCommand())
 	return cmd
 }
