@@ -168,7 +168,7 @@ func (m *Metrics) Release() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, c := range m.mine {
-		m.Registerer.Unregister(c)
+		m.Unregister(c)
 	}
 	m.mine = nil
 }
