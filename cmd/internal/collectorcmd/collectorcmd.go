@@ -79,6 +79,7 @@ Of the capabilities it was started with it keeps those that it has a use for.`,
 	f.Add(cmd.Flags())
 	cmd.Flags().String("target", "", "`URL` of the aggregator")
 	cmd.Flags().String("socket", "", "`PATH` of the Unix socket that takes events (default DATA-DIR/collector/events.sock)")
+	cmd.Flags().String("host", "", "`NAME` of this host in all that is shipped; it must stay the same (default its host name)")
 	cmd.Flags().StringArrayVar(&cri, "cri-root", nil, "`DIR` of CRI logs in kubelet's layout; may be given more than once (default /var/log/pods)")
 	cmd.Flags().StringArrayVar(&docker, "docker-root", nil, "`DIR` of Docker's containers; may be given more than once (default /var/lib/docker/containers)")
 	cmd.Flags().BoolVar(&profile, "pprof", false, "serve Go's profiles at /debug/pprof/ of the HTTP port")

@@ -38,7 +38,7 @@ func (f *Flags) Load(set *pflag.FlagSet) (Config, error) {
 	}
 	for name, value := range map[string]*string{
 		"data-dir": &c.DataDir, "listen": &c.Listen, "clickhouse": &c.ClickHouse, "target": &c.Target,
-		"socket": &c.Collector.Socket, "collector-socket": &c.Collector.Socket,
+		"socket": &c.Collector.Socket, "collector-socket": &c.Collector.Socket, "host": &c.Collector.Host,
 	} {
 		if flag := set.Lookup(name); flag != nil && (flag.Changed || *value == "") {
 			*value = flag.Value.String()
