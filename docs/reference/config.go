@@ -146,6 +146,7 @@ func (p *sourcePackage) add(name string, file *ast.File) {
 type row struct {
 	keys, types []string
 	comment     string
+	above       bool // the comment stands above the fields, not behind one
 }
 
 // section writes one section and gives those that are in it.
@@ -181,15 +182,15 @@ func (c *configs) section(s section) (inner []section, err error) {
 		if comment == "" {
 			comment = f.Comment.Text()
 		}
-		if comment == "" && len(rows) > 0 { // it is in the comment above
+		if n := len(rows); comment == "" && n > 0 && rows[n-1].above {
 			last := &rows[len(rows)-1]
 			last.keys, last.types = append(last.keys, key), append(last.types, kind)
 			continue
 		}
 		if comment == "" {
-			comment = t.doc
+			comment = "see above"
 		}
-		rows = append(rows, row{[]string{key}, []string{kind}, comment})
+		rows = append(rows, row{[]string{key}, []string{kind}, comment, f.Comment.Text() == ""})
 	}
 	c.heading(&s, t, names)
 	for _, r := range rows {
