@@ -5,6 +5,8 @@ package collectorcmd
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -61,6 +63,9 @@ Of the capabilities it was started with it keeps those that it has a use for.`,
 					p.DropPrivileges(ctx, needed(&c))
 				}
 				running, err := Start(ctx, p, c, load, clients)
+				if errors.Is(err, fs.ErrPermission) && !keep {
+					return fmt.Errorf("%w (root's rights over others' files are dropped: give this user the directory, or start with --keep-capabilities)", err)
+				}
 				if err != nil {
 					return err
 				}

@@ -92,6 +92,25 @@ func TestPrivileges(t *testing.T) {
 	}
 }
 
+// A data directory of somebody else's is refused with what to do about it.
+func TestSomebodyElsesDirectory(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root could use it, if it did not drop its rights")
+	}
+	data := filepath.Join(t.TempDir(), "data")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(data, 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), buildCollector(t), "--target", "http://127.0.0.1:9", "--data-dir", data, "--listen", "127.0.0.1:0")
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "permission denied") || !strings.Contains(string(out), "--keep-capabilities") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 func mustWrite(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
