@@ -107,7 +107,9 @@ func TestMounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	host := map[string]bool{"/var/lib/docker/containers": true, "/var/lib/coldscope/collector": false} // path → read-only
+	host := map[string]bool{ // path → read-only
+		"/var/lib/docker": true, "/var/run/docker.sock": true, "/sys/fs/cgroup": true, "/var/lib/coldscope/collector": false,
+	}
 	p := project(t)
 	for name, s := range p.Services {
 		for _, v := range s.Volumes {
@@ -207,22 +209,28 @@ func TestCommandsKnowTheirFlags(t *testing.T) {
 			}
 		}
 		args := p.Services[name].Command
-		help := []string{"--help"}
+		var subcommand []string
 		if o.command != "" {
 			if len(args) == 0 || args[0] != o.command {
 				t.Errorf("%s: command %q does not begin with %s", name, args, o.command)
 			}
-			help = []string{o.command, "--help"}
+			subcommand = []string{o.command}
 		}
-		out, err := exec.CommandContext(t.Context(), path, help...).CombinedOutput()
-		if err != nil {
-			t.Errorf("%s: %v\n%s", name, err, out)
-			continue
-		}
-		for _, arg := range args {
-			if flag := regexp.MustCompile(`^--[a-z-]+`).FindString(arg); flag != "" && !regexp.MustCompile(flag+`\s`).Match(out) {
-				t.Errorf("%s: %s has no %s:\n%s", name, program, flag, out)
-			}
+		knowsFlags(t, path, subcommand, args)
+	}
+}
+
+// knowsFlags holds the flags among args against what a program says of itself.
+func knowsFlags(t *testing.T, program string, subcommand, args []string) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), program, append(slices.Clone(subcommand), "--help")...).CombinedOutput()
+	if err != nil {
+		t.Errorf("%s: %v\n%s", program, err, out)
+		return
+	}
+	for _, arg := range args {
+		if flag := regexp.MustCompile(`^--[a-z-]+`).FindString(arg); flag != "" && !regexp.MustCompile(flag+`\s`).Match(out) {
+			t.Errorf("%s %q has no %s:\n%s", program, subcommand, flag, out)
 		}
 	}
 }

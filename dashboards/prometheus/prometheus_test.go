@@ -61,8 +61,11 @@ func TestMetricNames(t *testing.T) {
 		"coldscope_cold_start_duration_seconds",
 		"coldscope_cold_start_phase_duration_seconds",
 		"coldscope_collector_dead_letter_total",
+		"coldscope_collector_file_lag_seconds",
 		"coldscope_collector_lag_bytes",
 		"coldscope_collector_missed_bytes_total",
+		"coldscope_collector_target_up",
+		"coldscope_collector_throttled_lanes",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("metric names differ (-want +got):\n%s", diff)

@@ -5,6 +5,8 @@ package collectorcmd
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -18,7 +20,7 @@ import (
 func New(use, version string) *cobra.Command {
 	var f process.Flags
 	var cri, docker []string
-	var profile bool
+	var profile, keep bool
 	cmd := &cobra.Command{
 		Use:   use,
 		Short: "Run the collector of one host: tails containers' logs, takes events, ships both",
@@ -26,7 +28,9 @@ func New(use, version string) *cobra.Command {
 socket, and ships both to the aggregator. What is not acknowledged is kept and
 sent again: the containers' own files are the buffer.
 
-SIGHUP reads the configuration again. One that is wrong changes nothing.`,
+SIGHUP reads the configuration again. One that is wrong changes nothing.
+
+Of the capabilities it was started with it keeps those that it has a use for.`,
 		Example: "  " + use + " --target http://aggregator.example:9480\n  " + use + " status",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -54,7 +58,14 @@ SIGHUP reads the configuration again. One that is wrong changes nothing.`,
 				Service: "collector", Version: version, DataDir: c.DataDir, Verbose: f.Verbose,
 				Stdout: cmd.OutOrStdout(), Stderr: cmd.ErrOrStderr(),
 			}, func(ctx context.Context, p *process.Process) error {
+				enterHost(ctx, p, &c)
+				if !keep {
+					p.DropPrivileges(ctx, needed(&c))
+				}
 				running, err := Start(ctx, p, c, load, clients)
+				if errors.Is(err, fs.ErrPermission) && !keep {
+					return fmt.Errorf("%w (root's rights over others' files are dropped: give this user the directory, or start with --keep-capabilities)", err)
+				}
 				if err != nil {
 					return err
 				}
@@ -73,9 +84,11 @@ SIGHUP reads the configuration again. One that is wrong changes nothing.`,
 	f.Add(cmd.Flags())
 	cmd.Flags().String("target", "", "`URL` of the aggregator")
 	cmd.Flags().String("socket", "", "`PATH` of the Unix socket that takes events (default DATA-DIR/collector/events.sock)")
+	cmd.Flags().String("host", "", "`NAME` of this host in all that is shipped; it must stay the same (default its host name)")
 	cmd.Flags().StringArrayVar(&cri, "cri-root", nil, "`DIR` of CRI logs in kubelet's layout; may be given more than once (default /var/log/pods)")
 	cmd.Flags().StringArrayVar(&docker, "docker-root", nil, "`DIR` of Docker's containers; may be given more than once (default /var/lib/docker/containers)")
 	cmd.Flags().BoolVar(&profile, "pprof", false, "serve Go's profiles at /debug/pprof/ of the HTTP port")
+	cmd.Flags().BoolVar(&keep, "keep-capabilities", false, "keep all capabilities, also those that are not needed")
 	cmd.AddCommand(statusCommand())
 	return cmd
 }

@@ -108,7 +108,7 @@ func TestReload(t *testing.T) {
 	cmd := collectorcmd.New("collector", "test")
 	cmd.SetOut(&stdout)
 	cmd.SetErr(&stderr)
-	cmd.SetArgs([]string{"--config", config, "--data-dir", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0", "--pprof"})
+	cmd.SetArgs([]string{"--config", config, "--data-dir", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0", "--pprof", "--keep-capabilities"})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- cmd.ExecuteContext(ctx) }()

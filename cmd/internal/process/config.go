@@ -14,12 +14,19 @@ import (
 // Config is the configuration file, the same for all commands. What a command
 // does not use it ignores; a key that nobody knows is refused.
 type Config struct {
-	DataDir    string           `yaml:"data_dir"`   // for everything that has to survive a restart
-	Listen     string           `yaml:"listen"`     // HOST:PORT of the HTTP port
-	ClickHouse string           `yaml:"clickhouse"` // DSN of a server; empty: the embedded engine
-	Target     string           `yaml:"target"`     // URL of the aggregator, for a collector alone
-	Targets    []wire.Options   `yaml:"targets"`    // or several, and how to reach each
-	Collector  collector.Config `yaml:"collector"`
+	// DataDir is for everything that has to survive a restart. Default
+	// /var/lib/coldscope for root, else ~/.local/state/coldscope.
+	DataDir string `yaml:"data_dir"`
+	// Listen is HOST:PORT of the HTTP port. Default 127.0.0.1:9480.
+	Listen string `yaml:"listen"`
+	// ClickHouse is the DSN of a server. Default: the embedded engine.
+	ClickHouse string `yaml:"clickhouse"`
+	// Target is the URL of the aggregator, for a collector alone.
+	Target string `yaml:"target"`
+	// Targets are several instead, or one about which there is more to say.
+	Targets []wire.Options `yaml:"targets"`
+	// Collector is the collector's section.
+	Collector collector.Config `yaml:"collector"`
 }
 
 // Load reads the configuration file and lays the flags over it: a flag on the
@@ -31,7 +38,7 @@ func (f *Flags) Load(set *pflag.FlagSet) (Config, error) {
 	}
 	for name, value := range map[string]*string{
 		"data-dir": &c.DataDir, "listen": &c.Listen, "clickhouse": &c.ClickHouse, "target": &c.Target,
-		"socket": &c.Collector.Socket, "collector-socket": &c.Collector.Socket,
+		"socket": &c.Collector.Socket, "collector-socket": &c.Collector.Socket, "host": &c.Collector.Host,
 	} {
 		if flag := set.Lookup(name); flag != nil && (flag.Changed || *value == "") {
 			*value = flag.Value.String()
