@@ -67,6 +67,7 @@ type Collector struct {
 	leftover   []*discover.Generation
 
 	spoolFailed string    // the last error, which was logged
+	saveFailed  string    // the same of the checkpoint
 	saved       time.Time // the position in the runtimes' events
 
 	mu        sync.Mutex
@@ -84,7 +85,7 @@ func New(cfg Config, deps Deps) (*Collector, error) {
 		return nil, errors.New("new collector: no sink")
 	}
 	c := &Collector{
-		cfg: cfg.WithDefaults(), log: deps.Logger, metrics: newMetrics(deps.Registerer),
+		cfg: cfg.WithDefaults(), log: deps.Logger, metrics: newMetrics(deps.Registerer, cfg.WithDefaults().JournalBytes),
 		rescan: make(chan chan struct{}), changed: make(chan []string), chains: map[string]*chain{}, hints: newHints(),
 		attachedN: map[uint64]int{}, streams: map[faas.Ref]*ship.Stream{}, inherited: deps.Inherited,
 	}

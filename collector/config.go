@@ -23,7 +23,9 @@ type Config struct {
 	DataDir string `yaml:"data_dir"`
 	// Socket is the Unix socket that takes events. Default DataDir/events.sock.
 	Socket string `yaml:"socket"`
-	// Host names this host in all that is shipped. Default: its host name.
+	// Host names this host in all that is shipped, and in the names of its events:
+	// it stays the same over restarts. Default: the environment's NODE_NAME, which
+	// a pod has to be given, else the host name.
 	Host string `yaml:"host"`
 	// CRI are directories in kubelet's layout
 	// (<namespace>_<pod>_<uid>/<container>/<n>.log). Default /var/log/pods; an
@@ -107,6 +109,7 @@ func orElse[T comparable](v *T, otherwise T) {
 func (c Config) WithDefaults() Config {
 	orElse(&c.DataDir, "/var/lib/coldscope/collector")
 	orElse(&c.Socket, filepath.Join(c.DataDir, "events.sock"))
+	orElse(&c.Host, os.Getenv("NODE_NAME"))
 	if c.Host == "" {
 		c.Host, _ = os.Hostname() // Validate speaks up if there is none
 	}

@@ -129,7 +129,8 @@ func (c *Collector) saveLoop(ctx context.Context) {
 		begin := time.Now()
 		c.update(begin)
 		if err := c.checkpoint.Save(); err != nil {
-			c.log.Error("checkpoint cannot be saved; a restart would send again what is stored", slog.Any("error", err))
+			c.metrics.unsaved.Inc()
+			c.sayOnce(&c.saveFailed, "checkpoint cannot be saved; a restart would send again what is stored", err)
 		}
 		if begin.Sub(spooled) >= spoolEvery {
 			spooled = begin
@@ -163,6 +164,7 @@ func (c *Collector) update(now time.Time) {
 	}
 	c.metrics.lag.Set(float64(lag))
 	c.metrics.files.Set(float64(files))
+	c.metrics.journal.Set(float64(c.journal.Size()))
 }
 
 // looksAt reports whether path is in a directory that is looked through now.

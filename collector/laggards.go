@@ -15,7 +15,7 @@ type laggards struct {
 }
 
 func newLaggards(c *Collector) *laggards {
-	labels := []string{"path", "function", "instance"}
+	labels := []string{"path", "function", "function_instance"} // instance is Prometheus' own
 	desc := func(name, help string) *prometheus.Desc {
 		return prometheus.NewDesc("coldscope_collector_"+name, help, labels, nil)
 	}

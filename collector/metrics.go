@@ -22,9 +22,11 @@ type metrics struct {
 	files      prometheus.Gauge
 	pinned     prometheus.Gauge
 	spooled    prometheus.Gauge
+	journal    prometheus.Gauge
+	unsaved    prometheus.Counter
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+func newMetrics(reg prometheus.Registerer, journalBytes int64) *metrics {
 	auto := promauto.With(reg)
 	counter := func(name, help string) prometheus.Counter {
 		return auto.NewCounter(prometheus.CounterOpts{Name: "coldscope_collector_" + name, Help: help})
@@ -53,7 +55,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		files:   gauge("files", "Files that are open."),
 		pinned:  gauge("pinned_bytes", "Bytes on disk of deleted files that are held until they are acknowledged."),
 		spooled: gauge("spool_bytes", "Bytes of copies of deleted files that are not acknowledged yet."),
+		journal: gauge("journal_bytes", "Bytes of the journal on disk: events that are not acknowledged yet, by whole segments."),
+		unsaved: counter("checkpoint_failures_total", "Attempts to save the checkpoint that failed."),
 	}
+	gauge("journal_limit_bytes", "The journal's limit (journal_bytes), at which events are answered 429.").Set(float64(journalBytes))
 	for i, s := range faas.Streams {
 		m.readLines[i] = lines.WithLabelValues(string(s))
 	}

@@ -42,6 +42,7 @@ var losses = []struct{ name, what string }{
 	{"coldscope_collector_missed_bytes_total", "Bytes of log files that nobody can read any more. Shown as a gap in the timeline; `reason` says why, [collector.md](collector.md#gaps) what to do"},
 	{"coldscope_collector_dead_letter_total", "Lines or events that the aggregator refused for good. They are in `dead-letters.jsonl` of the collector's data directory and can be sent again"},
 	{"coldscope_collector_truncated_lines_total", "Ends of lines longer than `line_bytes`; the line says how much is missing"},
+	{"coldscope_aggregator_gaps_total", "The gaps of all collectors, as the aggregator was told of them (`coldscope_aggregator_gap_bytes_total` has their sizes)"},
 	{"coldscope_aggregator_rejected_entries_total", "Entries that senders pushed and that can never be stored. The sender gets 400, and a collector keeps them as dead letters"},
 	{"coldscope_collector_probe_dropped_events_total", "Readiness, init phases and usage that waited for a full journal too long. No lines"},
 }
