@@ -108,7 +108,7 @@ type function struct {
 	args   []string
 	memory int64
 	log    string // the log's driver; default json-file
-	remove bool   // when it ends
+	remove bool   // when it ends, which is waited for
 }
 
 // run starts a container; its instance is the container.
@@ -128,8 +128,22 @@ func (d *daemon) run(ctx context.Context, f function) (id string, err error) {
 	if err != nil {
 		return "", err
 	}
-	_, err = d.ContainerStart(ctx, c.ID, client.ContainerStartOptions{})
-	return c.ID, err
+	if !f.remove {
+		_, err = d.ContainerStart(ctx, c.ID, client.ContainerStartOptions{})
+		return c.ID, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	ended := d.ContainerWait(ctx, c.ID, client.ContainerWaitOptions{Condition: apicontainer.WaitConditionNextExit})
+	if _, err := d.ContainerStart(ctx, c.ID, client.ContainerStartOptions{}); err != nil {
+		return "", err
+	}
+	select {
+	case <-ended.Result:
+		return c.ID, nil
+	case err := <-ended.Error:
+		return c.ID, err
+	}
 }
 
 func (d *daemon) mustRun(f function) string {
@@ -151,10 +165,7 @@ func (d *daemon) watch() (*collector.Collector, *sink) {
 
 // buildSamples compiles the model server.
 var buildSamples = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "samples")
-	if err != nil {
-		return "", err
-	}
+	dir := filepath.Join(scratch, "samples")
 	for _, sample := range []string{"webapp", "inference"} {
 		cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, sample),
 			"github.com/coldscope/coldscope/internal/functionhost/samples/"+sample)

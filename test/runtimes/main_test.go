@@ -27,7 +27,21 @@ import (
 	"github.com/coldscope/coldscope/internal/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "runtimes")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	scratch = dir
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		os.RemoveAll(dir)
+		os.Exit(code)
+	}))
+}
+
+// scratch is a directory of this run.
+var scratch string
 
 // patience is how long the tests wait for what must come.
 const patience = 40 * time.Second

@@ -47,6 +47,7 @@ func compare(platform, runtime []faas.Event, needed, different []faas.Phase) *co
 	for _, name := range faas.Phases {
 		c.phase(name, slices.Contains(needed, name), slices.Contains(different, name))
 	}
+	c.image()
 	c.layers()
 	c.ready()
 	c.stopped()
@@ -182,6 +183,29 @@ func (c *comparison) phase(name faas.Phase, needed, different bool) {
 	c.interval(string(name), "", [2]time.Time{p.Start, p.End}, [2]time.Time{r.Start, r.End}, !different)
 	if !isR && !needed {
 		c.rows[len(c.rows)-3][4] = "platform only"
+	}
+}
+
+// image compares from when to when the image was brought here, whatever each
+// calls a part of that: a platform's pull contains how the runtime resolves,
+// and may contain how it unpacks.
+func (c *comparison) image() {
+	span := func(events []faas.Event, phases ...faas.Phase) (at [2]time.Time) {
+		for _, name := range phases {
+			d, _, ok := one[faas.PhaseDone](events, string(name))
+			if ok && at[0].IsZero() {
+				at[0] = d.Start
+			}
+			if ok && d.End.After(at[1]) {
+				at[1] = d.End
+			}
+		}
+		return at
+	}
+	p := span(c.platform, faas.PhasePull, faas.PhaseUnpack)
+	r := span(c.runtime, faas.PhaseResolve, faas.PhasePull, faas.PhaseUnpack)
+	if !r[0].IsZero() {
+		c.interval("image here", "", p, r, true)
 	}
 }
 
