@@ -25,31 +25,39 @@ const (
 	platformGrace = 2 * time.Second
 	// platformWait is the longest, where a start does not end.
 	platformWait = 60 * time.Second
+	// stopWait is for a platform's word about an end, which a runtime may tell long before.
+	stopWait = 10 * time.Second
 	// forgetAfter is when an instance that has stopped is forgotten.
 	forgetAfter = 5 * time.Minute
 	// maxInstances bounds what is remembered.
 	maxInstances = 20_000
 )
 
-// facts knows which facts of which instance were told, and by whom.
+// facts knows which facts of which instance were told, and by whom. A fact that
+// was told by somebody who knows less is dropped, but for what it adds to the
+// better word: then both are told as one, as the platform tells it and with its
+// holes filled. The store takes that for the same fact.
 type facts struct {
 	mu        sync.Mutex
 	instances map[string]*instance
 }
 
 type instance struct {
-	told     map[string]rank // by fact
-	platform bool            // the platform speaks about it
-	settled  time.Time       // when the platform said that its start is over
+	told     map[string]rank       // by fact
+	said     map[string]faas.Event // by the platform, and may have holes
+	platform bool                  // the platform speaks about it
+	settled  time.Time             // when the platform said that its start is over
+	ended    time.Time             // when it said that it has stopped
 	stopped  time.Time
 	seen     time.Time
 	held     []held
 }
 
 type held struct {
-	event faas.Event
-	rank  rank
-	until time.Time
+	event    faas.Event
+	rank     rank
+	until    time.Time
+	position time.Time // of the daemon's events when it was seen
 }
 
 func newFacts() *facts { return &facts{instances: map[string]*instance{}} }
@@ -113,18 +121,19 @@ func (f *facts) platform(events []faas.Event, now time.Time) {
 		i := f.of(e.Instance, now)
 		i.platform = true
 		i.told[key] = byPlatform
+		i.keep(key, e)
 		switch e.Data.(type) {
 		case faas.Ready:
 			i.settled = now
 		case faas.Stopped:
-			i.settled, i.stopped = now, now
+			i.settled, i.ended, i.stopped = now, now, now
 		}
 	}
 }
 
-// observed takes what a source of the given rank has seen, and gives what can
-// be told now.
-func (f *facts) observed(r rank, events []faas.Event, now time.Time) []faas.Event {
+// observed takes what a source of the given rank has seen, when the daemon's
+// events had been looked at up to position, and gives what can be told now.
+func (f *facts) observed(r rank, events []faas.Event, now, position time.Time) []faas.Event {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var out []faas.Event
@@ -139,18 +148,27 @@ func (f *facts) observed(r rank, events []faas.Event, now time.Time) []faas.Even
 		if _, ok := e.Data.(faas.Stopped); ok {
 			i.stopped = now
 		}
+		_, holes := i.said[key]
 		switch {
-		case i.told[key] > r:
+		case i.told[key] > r && !holes:
 		case i.platform:
-			i.held = append(i.held, held{e, r, now.Add(platformWait)})
+			i.held = append(i.held, held{e, r, now.Add(waitFor(&e)), position})
 		case r == byKubernetes:
-			i.held = append(i.held, held{e, r, now.Add(kubernetesWait)})
+			i.held = append(i.held, held{e, r, now.Add(kubernetesWait), position})
 		default:
 			i.told[key] = r
 			out = append(out, e)
 		}
 	}
 	return out
+}
+
+// waitFor is how long an event waits for the platform's word at most.
+func waitFor(e *faas.Event) time.Duration {
+	if _, ok := e.Data.(faas.Stopped); ok {
+		return stopWait
+	}
+	return platformWait
 }
 
 // due gives what nobody said better in time, and forgets instances.
@@ -162,14 +180,19 @@ func (f *facts) due(now time.Time) []faas.Event {
 		kept := i.held[:0]
 		for _, h := range i.held {
 			key := fact(&h.event)
-			over := i.platform && !i.settled.IsZero() && now.Sub(i.settled) > platformGrace
+			said, holes := i.said[key]
 			switch {
-			case i.told[key] > h.rank: // somebody did
-			case over || now.After(h.until):
+			case i.told[key] > h.rank && !holes: // somebody did
+			case !i.ripe(&h, now):
+				kept = append(kept, h)
+			case holes:
+				if whole, ok := fill(said, h.event); ok {
+					out = append(out, whole)
+					i.keep(key, &whole) // others may know more
+				}
+			default:
 				i.told[key] = h.rank
 				out = append(out, h.event)
-			default:
-				kept = append(kept, h)
 			}
 		}
 		clear(i.held[len(kept):])
@@ -179,4 +202,28 @@ func (f *facts) due(now time.Time) []faas.Event {
 		}
 	}
 	return out
+}
+
+// ripe reports whether the platform has had its time to say what is held.
+func (i *instance) ripe(h *held, now time.Time) bool {
+	settled := i.settled
+	if _, ok := h.event.Data.(faas.Stopped); ok {
+		settled = i.ended
+	}
+	return now.After(h.until) || i.platform && !settled.IsZero() && now.Sub(settled) > platformGrace
+}
+
+// safe is how far the daemon's events are dealt with for good, given how far
+// they were looked at: a fact that is held would be lost if the collector was killed.
+func (f *facts) safe(at time.Time) time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, i := range f.instances {
+		for _, h := range i.held {
+			if h.position.Before(at) {
+				at = h.position
+			}
+		}
+	}
+	return at
 }

@@ -220,8 +220,12 @@ func (h *Hub) KnowsPods() bool {
 	return h.opts.Containerd != off && err == nil
 }
 
-// Position is how far the Docker daemon's events are dealt with.
-func (h *Hub) Position() time.Time {
+// Position is how far the Docker daemon's events are dealt with: what is held
+// back for better knowledge is not.
+func (h *Hub) Position() time.Time { return h.facts.safe(h.looked()) }
+
+// looked is how far they were looked at.
+func (h *Hub) looked() time.Time {
 	if h.docker == nil {
 		return time.Time{}
 	}
@@ -231,7 +235,7 @@ func (h *Hub) Position() time.Time {
 // emit gives a watcher's way to the journal.
 func (h *Hub) emit(rank rank) func(context.Context, ...faas.Event) error {
 	return func(ctx context.Context, events ...faas.Event) error {
-		return h.append(ctx, h.facts.observed(rank, events, time.Now()))
+		return h.append(ctx, h.facts.observed(rank, events, time.Now(), h.looked()))
 	}
 }
 

@@ -3,6 +3,7 @@ package tail
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -158,6 +159,42 @@ func TestPrefixed(t *testing.T) {
 }
 
 // What a crash of the writer left in between costs itself and nothing else.
+// TestPrefixedGrows: a file that goes on after its first record was read is the
+// same one, whatever the record's length; one that was truncated is not.
+func TestPrefixedGrows(t *testing.T) {
+	for _, n := range []int{1, 30, headBytes - 1, headBytes, headBytes + 1, headBytes + 2*word, 5000} {
+		path := filepath.Join(t.TempDir(), "log")
+		write := func(record string) {
+			f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			if _, err := f.Write(frame(record)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(strings.Repeat("a", n))
+		r := open(t, path, Kind{Framing: Prefixed})
+		buf := NewBuffer(4096)
+		if _, ok, err := r.Identify(buf); !ok || err != nil {
+			t.Fatalf("first of %d bytes: %v", n, err)
+		}
+		write("second")
+		if _, err := r.Stat(); err != nil {
+			t.Errorf("first of %d bytes, a second one came: %v", n, err)
+		}
+		if err := os.Truncate(path, 0); err != nil {
+			t.Fatal(err)
+		}
+		write(strings.Repeat("b", n))
+		write("second and third")
+		if _, err := r.Stat(); !errors.Is(err, ErrTruncated) {
+			t.Errorf("first of %d bytes, truncated: %v", n, err)
+		}
+	}
+}
+
 func TestPrefixedDamage(t *testing.T) {
 	for name, damage := range map[string][]byte{
 		"torn": frame("torn by a crash")[:9], "zeros": make([]byte, 100), "text": []byte("no record at all, and long enough to be one"),

@@ -85,7 +85,8 @@ type File struct {
 
 	id      uint64
 	first   byte  // of the first record
-	headLen int64 // of the first record with its end; 0: not known yet
+	headAt  int64 // where stands what the ID was computed of, the first record with its end
+	headLen int64 // of that; 0: not known yet
 	pos     int64 // of the next record
 	scanned int64 // there is no newline in [pos, scanned)
 	state   State
@@ -205,11 +206,11 @@ func (t *File) verify() error {
 	head := b[:min(t.headLen, headBytes)]
 	var err error
 	if t.headLen <= headBytes {
-		_, err = t.src.ReadAt(head, 0)
+		_, err = t.src.ReadAt(head, t.headAt)
 	} else {
-		_, err = t.src.ReadAt(head[:headBytes/2], 0)
+		_, err = t.src.ReadAt(head[:headBytes/2], t.headAt)
 		if err == nil {
-			_, err = t.src.ReadAt(head[headBytes/2:], t.headLen-headBytes/2)
+			_, err = t.src.ReadAt(head[headBytes/2:], t.headAt+t.headLen-headBytes/2)
 		}
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -236,7 +237,10 @@ func (t *File) Identify(buf *Buffer) (uint64, bool, error) {
 			first = append(first, '\n') // the newline's byte is in the buffer
 		}
 		t.id = FileID(t.owner, first)
-		t.headLen = r.End
+		t.headAt, t.headLen = r.Offset, r.End-r.Offset
+		if t.framing == Prefixed && !r.Torn {
+			t.headAt, t.headLen = t.headAt+word, t.headLen-2*word // the lengths are no part of it
+		}
 		found = true
 		return errStop
 	})

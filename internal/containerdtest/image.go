@@ -62,7 +62,7 @@ func Program(t testing.TB) []byte {
 }
 
 // ProgramLayer is the layer with /program, which an image's command may run:
-// serve WAIT PORT, exit WAIT CODE or eat WAIT MIB. Padding is bytes beside it
+// serve WAIT PORT, exit WAIT CODE, eat WAIT MIB or print LINES CODE. Padding is bytes beside it
 // that cannot be compressed, and make it another layer than the sandboxes'.
 func ProgramLayer(t testing.TB, padding int) v1.Layer {
 	t.Helper()

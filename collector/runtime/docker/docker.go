@@ -9,10 +9,12 @@
 //     it restarts, so after every connection all containers are listed and
 //     what was missed is read from them.
 //   - create: from the container's Created stamp until the daemon's create
-//     event. start: from the daemon's network connect event, which begins every
-//     start, until State.StartedAt. The process's first line was seen to be
-//     written from 5 ms before StartedAt to 3 ms after it. For a start that was
-//     missed, neither is known, and both are left out.
+//     event, at which the stamp is read from the container's files, since it
+//     may be gone when it is asked for. start: from the daemon's network
+//     connect event, which begins every start, until State.StartedAt. The
+//     process's first line was seen to be written from 5 ms before StartedAt to
+//     3 ms after it. For a start that was missed, neither is known, and both
+//     are left out.
 //   - The end: the die event comes 20 to 50 ms after the process has ended.
 //   - Pull and unpack: the API tells nobody but who asked for a pull when it
 //     began, and nobody at all of one that failed. They are read from the

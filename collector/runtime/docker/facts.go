@@ -62,9 +62,12 @@ func (s *shard) started(ctx context.Context, t *tracked, at time.Time) error {
 	}
 	startedAt := in.startedAt
 	if startedAt.IsZero() {
-		// It is gone already; all that remains is the event. How long its
-		// creation took is not known then, only when that ended.
-		startedAt, in.created, in.firstRun = at, t.createEnd, true
+		// It is gone already; all that remains are the events, and what was
+		// read when it was created.
+		startedAt, in.created, in.firstRun = at, t.createdAt, true
+		if in.created.IsZero() {
+			in.created = t.createEnd
+		}
 	}
 	return s.begin(ctx, t, in, startedAt, at)
 }

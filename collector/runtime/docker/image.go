@@ -58,6 +58,18 @@ func (i *images) use(s *store) {
 	clear(i.known)
 }
 
+// created is when the daemon began to create a container; zero if it cannot be
+// told. It costs less than to ask the daemon.
+func (i *images) created(containerID string) time.Time {
+	i.mu.Lock()
+	s := i.store
+	i.mu.Unlock()
+	if s == nil {
+		return time.Time{}
+	}
+	return s.created(containerID)
+}
+
 // of tells about an image. ref is how it was asked for.
 func (i *images) of(ctx context.Context, id, ref string) *image {
 	out := &image{id: id}

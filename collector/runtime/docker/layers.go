@@ -41,18 +41,29 @@ type layerFile struct {
 
 type interval struct{ start, end time.Time }
 
-// store is a daemon's image store.
+// store is a daemon's image store, and where it keeps its containers.
 type store struct {
-	images  string   // <data root>/image/<driver>
-	content []string // where manifests may be: blobs/sha256 of content stores
+	images     string   // <data root>/image/<driver>
+	content    []string // where manifests may be: blobs/sha256 of content stores
+	containers string   // <data root>/containers
 }
 
 func newStore(root, driver, containerdRoot string) *store {
 	const content = "io.containerd.content.v1.content/blobs/sha256"
 	return &store{
-		images:  filepath.Join(root, "image", driver),
-		content: []string{filepath.Join(root, "containerd/daemon", content), filepath.Join(containerdRoot, content)},
+		images:     filepath.Join(root, "image", driver),
+		content:    []string{filepath.Join(root, "containerd/daemon", content), filepath.Join(containerdRoot, content)},
+		containers: filepath.Join(root, "containers"),
 	}
+}
+
+// created is when the daemon began to create a container; zero if it cannot be told.
+func (s *store) created(containerID string) time.Time {
+	var config struct{ Created time.Time }
+	if readJSON(filepath.Join(s.containers, containerID, "config.v2.json"), &config) != nil || config.Created.Year() < 1970 {
+		return time.Time{}
+	}
+	return config.Created
 }
 
 // stored is when an image's configuration was written; zero if it cannot be told.

@@ -151,6 +151,9 @@ func (s *shard) event(ctx context.Context, e *events.Message, generation uint64)
 	switch e.Action {
 	case events.ActionCreate:
 		t.createEnd = at
+		if t.createdAt.IsZero() { // it may be gone when its start is looked at
+			t.createdAt = s.w.images.created(t.ID)
+		}
 		return s.tellCreate(ctx, t)
 	case events.ActionStart:
 		return s.started(ctx, t, at)

@@ -24,7 +24,7 @@ func (f *function) ownGroups() {
 		f.t.Cleanup(func() {
 			f.end()
 			for range 500 {
-				if os.Remove(dir) == nil {
+				if err := os.Remove(dir); err == nil || os.IsNotExist(err) {
 					return
 				}
 				<-time.After(10 * time.Millisecond)
@@ -185,5 +185,31 @@ func TestUsageAtExit(t *testing.T) {
 	usage := pl.p.Exited(f.process.ContainerID)
 	if usage.MemoryPeak < 64e6 || usage.MemoryPeak > 256e6 || usage.CPUTime < 100*time.Millisecond {
 		t.Errorf("usage is %+v", usage)
+	}
+}
+
+// TestUsageAfterRemoval: a runtime tells of an end when it has removed the groups.
+func TestUsageAfterRemoval(t *testing.T) {
+	f, pl, _ := watched(t)
+	f.do("alloc 50000000")
+	pl.p.mu.Lock()
+	i := pl.p.instances[f.process.ContainerID]
+	pl.p.mu.Unlock()
+	f.end()
+	for !i.read.Load() {
+		<-time.After(time.Millisecond)
+	}
+	for _, controller := range []string{"memory", "cpuacct"} {
+		dir := filepath.Join("/sys/fs/cgroup", controller, fmt.Sprintf("coldscope-probe-%d", f.process.PID))
+		for os.Remove(dir) != nil {
+			<-time.After(time.Millisecond)
+		}
+	}
+	usage := pl.p.Exited(f.process.ContainerID)
+	if usage.MemoryPeak < 50e6 || usage.CPUTime <= 0 {
+		t.Errorf("the instance's usage is %+v", usage)
+	}
+	if n := testutil.ToFloat64(pl.p.metrics.failures.WithLabelValues("usage")); n != 0 {
+		t.Errorf("%g failures", n)
 	}
 }

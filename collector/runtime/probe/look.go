@@ -4,8 +4,10 @@ import (
 	"container/heap"
 	"errors"
 	"io/fs"
+	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,6 +26,8 @@ type instance struct {
 	seen        time.Time
 	age         time.Duration // at seen
 	invocations invocations
+	end         *os.File    // of its process; nil: cannot be seen. Guarded by the Prober's mu
+	read        atomic.Bool // its groups were, when its process had ended
 
 	mu         sync.Mutex
 	starting   bool // looks are due

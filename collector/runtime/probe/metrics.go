@@ -51,7 +51,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		ready:     counter("ready_total", "Instances that were seen to become ready."),
 		missed:    counter("missed_total", "Instances that were ready, or too old to tell, when they were seen first: no readiness is told of them."),
 		diagnoses: counters("diagnoses_total", "Starts that were not ready in time, by what was found.", "diagnosis", diagnoses...),
-		failures:  counters("failures_total", "Reads of the host that failed.", "what", "cgroup", "socket", "usage"),
+		failures:  counters("failures_total", "Reads of the host that failed.", "what", "cgroup", "exit", "socket", "usage"),
 		dropped: counters("dropped_events_total", "Events that were given up since too many waited for the journal.", "type",
 			string(faas.TypeReady), string(faas.TypePhase), string(faas.TypeInvocationUsage)),
 		degraded: auto.NewGaugeVec(prometheus.GaugeOpts{

@@ -126,8 +126,10 @@ type Prober struct {
 	wake      chan struct{} // size 1: there is something to look at
 	openCount atomic.Int64  // invocations
 	pushed    atomic.Bool   // the kernel tells when a process listens: look less often
+	exits     sync.WaitGroup
 
 	mu        sync.Mutex
+	closed    bool
 	instances map[string]*instance // by container ID
 	byRef     map[faas.Ref]*instance
 	due       dueHeap
@@ -229,6 +231,7 @@ func (p *Prober) Running(process workload.Process) {
 		heap.Push(&p.due, dueItem{i, now})
 	}
 	p.mu.Unlock()
+	p.watchExit(i)
 	if old != nil {
 		p.finish(old)
 	}
@@ -246,7 +249,8 @@ func (p *Prober) look() {
 }
 
 // Exited says that the container's process has ended, and gives what it has
-// used in its life. It must be called at once: a moment later the runtime
+// used in its life. Where the process's end cannot be seen here (its numbers are
+// others, see watchExit), it must be called at once: a moment later the runtime
 // removes the control groups that say so. Of an unknown container the usage is zero.
 func (p *Prober) Exited(containerID string) workload.Usage {
 	p.mu.Lock()
@@ -273,11 +277,12 @@ func (p *Prober) finish(i *instance) workload.Usage {
 	var usage workload.Usage
 	if i.group != nil { // first, before the runtime removes the group
 		var err error
-		if usage, err = i.group.Usage(); err != nil {
+		if usage, err = i.group.Usage(); err != nil && !i.read.Load() {
 			p.metrics.failures.WithLabelValues("usage").Inc()
 		}
 		i.group.Close()
 	}
+	p.forgetExit(i)
 	p.forgetInvocations(&i.invocations)
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -292,8 +297,11 @@ func (p *Prober) closeAll() {
 	p.mu.Lock()
 	all := p.instances
 	p.instances, p.byRef, p.due = map[string]*instance{}, map[faas.Ref]*instance{}, nil
+	p.closed = true
 	p.mu.Unlock()
+	defer p.exits.Wait()
 	for _, i := range all {
+		p.forgetExit(i)
 		if i.group != nil {
 			i.group.Close()
 		}

@@ -15,7 +15,7 @@ import (
 
 func main() {
 	if len(os.Args) < 2 {
-		fatal("usage: program pause | serve WAIT PORT | exit WAIT CODE | eat WAIT MIB")
+		fatal("usage: program pause | serve WAIT PORT | exit WAIT CODE | eat WAIT MIB | print LINES CODE")
 	}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
@@ -43,6 +43,15 @@ func main() {
 		}
 		say("ate " + os.Args[3] + " MiB")
 		<-stop
+	case "print": // prints LINES lines, every other one to stderr, and ends with CODE at once
+		for i := range number(2) {
+			to := os.Stdout
+			if i%2 == 1 {
+				to = os.Stderr
+			}
+			fmt.Fprintf(to, "line %d\n", i)
+		}
+		os.Exit(number(3))
 	default:
 		fatal("unknown verb " + os.Args[1])
 	}

@@ -1,0 +1,100 @@
+package runtimes
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coldscope/coldscope/collector"
+	"github.com/coldscope/coldscope/internal/containerdtest"
+	"github.com/coldscope/coldscope/internal/faas"
+	"github.com/coldscope/coldscope/internal/workload"
+)
+
+// watchContainerd runs a collector for a containerd and its logs.
+func watchContainerd(t *testing.T, c *containerdtest.Containerd, ports ...int) *sink {
+	t.Helper()
+	_, out := collect(t, "watching the container runtime", func(cfg *collector.Config) {
+		cfg.CRI, cfg.Docker = []string{c.LogRoot}, []string{}
+		cfg.Runtimes.Docker = "off"
+		cfg.Runtimes.ContainerdSocket = c.Socket
+		cfg.Runtimes.Ports = ports
+	})
+	return out
+}
+
+// podName makes pods' UIDs (uid-NAME) as long as kubelet's.
+func podName(function string) string {
+	return function + "-" + strings.Repeat("b", 32-len(function)-1)
+}
+
+// account is what the kubelet of the test says of a start, from its own calls.
+func account(ref faas.Ref, pod *containerdtest.Pod, pull containerdtest.Call, c *containerdtest.Container, ready time.Time) []faas.Event {
+	event := func(at time.Time, data faas.Data) faas.Event {
+		return faas.Event{ID: fmt.Sprintf("%T", data), Source: "kubelet", Time: at, Ref: ref, Data: data}
+	}
+	phase := func(name faas.Phase, call containerdtest.Call) faas.Event {
+		return event(call.End, faas.PhaseDone{Name: name, Start: call.Start, End: call.End})
+	}
+	return []faas.Event{
+		event(pod.Run.Start, faas.Demanded{Initialization: faas.OnDemand}),
+		phase(faas.PhasePull, pull), // and all that is unpacked
+		phase(faas.PhaseCreate, c.Create),
+		phase(faas.PhaseStart, c.Started),
+		phase(faas.PhaseInit, containerdtest.Call{Start: c.Started.End, End: ready}),
+		event(ready, faas.Ready{}),
+	}
+}
+
+// TestContainerd: what the calls of a kubelet took, and what is seen of them
+// from outside, with containerd; and whose its logs' lines are.
+func TestContainerd(t *testing.T) {
+	c := containerdtest.Start(t, containerdtest.Options{Bandwidth: 20 << 20, Latency: 10 * time.Millisecond})
+	const port, otherPort = 19471, 19472
+	outside := watchContainerd(t, c, port, otherPort)
+	image := c.Push(t, "inference", "v7",
+		containerdtest.RandomLayer(t, 7, 8<<20), containerdtest.RandomLayer(t, 8, 16<<20), containerdtest.ProgramLayer(t, 1<<20))
+
+	all := []faas.Phase{faas.PhaseResolve, faas.PhasePull, faas.PhaseUnpack, faas.PhaseCreate, faas.PhaseStart, faas.PhaseInit}
+	for _, s := range []struct {
+		title, function string
+		port            int
+		labels          map[string]string // of the pod: the only place that says whose it is
+		want            faas.Ref
+		needed          []faas.Phase
+	}{
+		{
+			"containerd, image pulled", "inference", port,
+			map[string]string{workload.LabelFunction: "model", workload.LabelNamespace: "shop", workload.LabelVersion: "7"},
+			faas.Ref{Namespace: "shop", Function: "model", Version: "7"}, all,
+		},
+		{
+			"containerd, image cached", "other", otherPort,
+			map[string]string{"app.kubernetes.io/name": "half-plus-two"},
+			faas.Ref{Namespace: "prod", Function: "half-plus-two", Version: "v7"}, all[3:],
+		},
+	} {
+		pod := c.RunPod(t, containerdtest.PodConfig{Namespace: "prod", Name: podName(s.function), Labels: s.labels})
+		s.want.Tenant, s.want.Instance = faas.DefaultTenant, pod.UID
+		pull := c.Pull(t, image)
+		fn := pod.Create(t, containerdtest.ContainerConfig{
+			Name: "fn", Image: image, Args: []string{"serve", "700ms", fmt.Sprint(s.port)}, MemoryLimit: 64 << 20,
+		})
+		fn.Start(t)
+		var ready time.Time
+		for _, l := range outside.awaitLines(pod.UID, 2) {
+			if strings.HasPrefix(l.Body, "listening on ") {
+				ready = l.Time
+			}
+		}
+		said := account(s.want, pod, pull, fn, ready)
+		outside.await(pod.UID, "ready")
+		stop := fn.Stop(t)
+		code := int(fn.Status(t).GetExitCode())
+		said = append(said, faas.Event{Source: "kubelet", Time: stop.End, Ref: s.want, Data: faas.Stopped{ExitCode: &code}})
+		seen := outside.await(pod.UID, "stopped")
+		compare(said, seen, s.needed, []faas.Phase{faas.PhasePull}).report(t, s.title)
+		sameRef(t, outside, pod.UID, s.want, 3)
+	}
+}
