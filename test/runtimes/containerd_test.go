@@ -67,12 +67,14 @@ func TestContainerd(t *testing.T) {
 		{
 			"containerd, image pulled", "inference", port,
 			map[string]string{workload.LabelFunction: "model", workload.LabelNamespace: "shop", workload.LabelVersion: "7"},
-			faas.Ref{Namespace: "shop", Function: "model", Version: "7"}, all,
+			faas.Ref{Namespace: "shop", Function: "model", Version: "7"},
+			all,
 		},
 		{
 			"containerd, image cached", "other", otherPort,
 			map[string]string{"app.kubernetes.io/name": "half-plus-two"},
-			faas.Ref{Namespace: "prod", Function: "half-plus-two", Version: "v7"}, all[3:],
+			faas.Ref{Namespace: "prod", Function: "half-plus-two", Version: "v7"},
+			all[3:],
 		},
 	} {
 		pod := c.RunPod(t, containerdtest.PodConfig{Namespace: "prod", Name: podName(s.function), Labels: s.labels})

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -280,7 +281,7 @@ func (c *comparison) stopped() {
 		if s.ExitCode == nil {
 			return ""
 		}
-		return fmt.Sprint(*s.ExitCode)
+		return strconv.Itoa(*s.ExitCode)
 	}
 	c.row("stopped", "reason", p.Reason, r.Reason, "")
 	value(c, "stopped", "exit code", code(p), code(r))
@@ -298,7 +299,7 @@ func (c *comparison) stopped() {
 	if r.ExitCode == nil {
 		c.missing = append(c.missing, "stopped: exit code")
 	}
-	c.row("stopped", "memory peak", fmt.Sprint(p.MemoryPeak), fmt.Sprint(r.MemoryPeak), difference)
+	c.row("stopped", "memory peak", strconv.FormatInt(p.MemoryPeak, 10), strconv.FormatInt(r.MemoryPeak, 10), difference)
 	c.row("stopped", "CPU seconds", fmt.Sprintf("%.2f", p.CPUTime), fmt.Sprintf("%.2f", r.CPUTime), "")
 }
 
