@@ -27,6 +27,7 @@ const (
 // outside side by side.
 type comparison struct {
 	rows     [][5]string // fact, part, platform, runtime, difference
+	last     string      // the last row's fact
 	missing  []string    // what must be seen from outside and was not
 	wrong    []string    // what is not the same
 	grossly  []string    // times that differ by more than slack
@@ -56,10 +57,12 @@ func compare(platform, runtime []faas.Event, needed, different []faas.Phase) *co
 }
 
 func (c *comparison) row(fact, part, platform, runtime, difference string) {
-	if len(c.rows) > 0 && c.rows[len(c.rows)-1][0] == fact {
-		fact = ""
+	shown := fact
+	if fact == c.last {
+		shown = ""
 	}
-	c.rows = append(c.rows, [5]string{fact, part, platform, runtime, difference})
+	c.last = fact
+	c.rows = append(c.rows, [5]string{shown, part, platform, runtime, difference})
 }
 
 // value compares something that has to be the same. A platform that says
