@@ -2,6 +2,7 @@ package runtimes
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -65,13 +66,15 @@ func TestContainerd(t *testing.T) {
 		needed          []faas.Phase
 	}{
 		{
-			"containerd, image pulled", "inference", port,
+			"containerd, image pulled",
+			"inference", port,
 			map[string]string{workload.LabelFunction: "model", workload.LabelNamespace: "shop", workload.LabelVersion: "7"},
 			faas.Ref{Namespace: "shop", Function: "model", Version: "7"},
 			all,
 		},
 		{
-			"containerd, image cached", "other", otherPort,
+			"containerd, image cached",
+			"other", otherPort,
 			map[string]string{"app.kubernetes.io/name": "half-plus-two"},
 			faas.Ref{Namespace: "prod", Function: "half-plus-two", Version: "v7"},
 			all[3:],
@@ -81,7 +84,7 @@ func TestContainerd(t *testing.T) {
 		s.want.Tenant, s.want.Instance = faas.DefaultTenant, pod.UID
 		pull := c.Pull(t, image)
 		fn := pod.Create(t, containerdtest.ContainerConfig{
-			Name: "fn", Image: image, Args: []string{"serve", "700ms", fmt.Sprint(s.port)}, MemoryLimit: 64 << 20,
+			Name: "fn", Image: image, Args: []string{"serve", "700ms", strconv.Itoa(s.port)}, MemoryLimit: 64 << 20,
 		})
 		fn.Start(t)
 		var ready time.Time

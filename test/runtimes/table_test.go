@@ -19,7 +19,7 @@ const TablesEnv = "COLDSCOPE_TABLES"
 
 // What both say may differ by: a machine with two loaded cores stamps late.
 const (
-	slack      = 300 * time.Millisecond
+	slack      = 500 * time.Millisecond
 	slackShare = 0.25 // of how long the fact took
 )
 
@@ -27,6 +27,7 @@ const (
 // outside side by side.
 type comparison struct {
 	rows     [][5]string // fact, part, platform, runtime, difference
+	last     string      // the last row's fact
 	missing  []string    // what must be seen from outside and was not
 	wrong    []string    // what is not the same
 	grossly  []string    // times that differ by more than slack
@@ -56,10 +57,12 @@ func compare(platform, runtime []faas.Event, needed, different []faas.Phase) *co
 }
 
 func (c *comparison) row(fact, part, platform, runtime, difference string) {
-	if len(c.rows) > 0 && c.rows[len(c.rows)-1][0] == fact {
-		fact = ""
+	shown := fact
+	if fact == c.last {
+		shown = ""
 	}
-	c.rows = append(c.rows, [5]string{fact, part, platform, runtime, difference})
+	c.last = fact
+	c.rows = append(c.rows, [5]string{shown, part, platform, runtime, difference})
 }
 
 // value compares something that has to be the same. A platform that says
@@ -276,7 +279,7 @@ func (c *comparison) stopped() {
 		c.missing = append(c.missing, "stopped")
 		return
 	}
-	c.times("stopped", "at", atP, atR, 0, true)
+	c.times("stopped", "at", atP, atR, 2*time.Second, true) // the platform's is when its call has returned
 	code := func(s faas.Stopped) string {
 		if s.ExitCode == nil {
 			return ""
