@@ -66,9 +66,9 @@ type Collector struct {
 	inherited  []*discover.Generation
 	leftover   []*discover.Generation
 
-	spoolFailed string    // the last error, which was logged
-	saveFailed  string    // the same of the checkpoint
-	saved       time.Time // the position in the runtimes' events
+	spoolFailed string // the last error, which was logged
+	saveFailed  string // the same of the checkpoint
+	runtime     []byte // what was saved of the runtimes' containers
 
 	mu        sync.Mutex
 	chains    map[string]*chain // by their container's key
@@ -223,6 +223,7 @@ func (c *Collector) Run(ctx context.Context) error {
 	saving.Wait()
 	c.update(time.Now())
 	saved := c.checkpoint.Save()
+	c.saveRuntime()
 	c.closeFiles()
 
 	// Events are taken until here: they are durable, and read after the start.

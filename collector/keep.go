@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"os"
@@ -16,32 +17,20 @@ import (
 	"github.com/coldscope/coldscope/internal/wire"
 )
 
-// position is how far the runtime's events were dealt with by an earlier collector.
-func (c *Collector) position() time.Time {
-	b, err := durable.ReadFile(c.positionFile())
-	if err != nil {
-		return time.Time{} // what happened lately is told again, under the same names
-	}
-	at, err := time.Parse(time.RFC3339Nano, string(b))
-	if err != nil {
-		return time.Time{}
-	}
-	return at
-}
+func (c *Collector) runtimeFile() string { return filepath.Join(c.cfg.DataDir, "runtime-state") }
 
-func (c *Collector) positionFile() string { return filepath.Join(c.cfg.DataDir, "runtime-position") }
-
-// savePosition keeps it.
-func (c *Collector) savePosition() {
-	at := c.hub.Position()
-	if at.IsZero() || at.Equal(c.saved) {
+// saveRuntime keeps what was told of the runtimes' containers, for the next
+// collector.
+func (c *Collector) saveRuntime() {
+	state := c.hub.State()
+	if bytes.Equal(state, c.runtime) {
 		return
 	}
-	if err := durable.WriteFile(c.positionFile(), []byte(at.UTC().Format(time.RFC3339Nano)), 0o600); err != nil {
-		c.log.Warn("position in the runtime's events cannot be saved; a restart would tell some again", slog.Any("error", err))
+	if err := durable.WriteFile(c.runtimeFile(), state, 0o600); err != nil {
+		c.sayOnce(&c.saveFailed, "what was told of containers cannot be saved; a restart would tell some again", err)
 		return
 	}
-	c.saved = at
+	c.runtime = state
 }
 
 // attached notes that a generation has a name.
@@ -116,10 +105,10 @@ func (c *Collector) Leftover() []*discover.Generation { return c.leftover }
 
 // saveLoop keeps the checkpoint, at most twice a second, and looks after deleted files.
 func (c *Collector) saveLoop(ctx context.Context) {
-	const every, spoolEvery = 500 * time.Millisecond, time.Second
+	const every, spoolEvery, runtimeEvery = 500 * time.Millisecond, time.Second, 5 * time.Second
 	timer := time.NewTimer(every)
 	defer timer.Stop()
-	var spooled time.Time
+	var spooled, told time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -134,10 +123,13 @@ func (c *Collector) saveLoop(ctx context.Context) {
 		}
 		if begin.Sub(spooled) >= spoolEvery {
 			spooled = begin
-			c.savePosition()
 			deleted := c.deleted()
 			c.spool(begin, deleted)
 			c.unpin(deleted)
+		}
+		if begin.Sub(told) >= runtimeEvery {
+			told = begin
+			c.saveRuntime()
 		}
 		// At most a fiftieth of a core goes into it.
 		timer.Reset(max(every, 50*time.Since(begin)))

@@ -2,7 +2,9 @@ package collector
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"sync"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/coldscope/coldscope/collector/discover"
 	"github.com/coldscope/coldscope/collector/runtime"
+	"github.com/coldscope/coldscope/internal/durable"
 	"github.com/coldscope/coldscope/internal/workload"
 )
 
@@ -22,9 +25,13 @@ func (c *Collector) newScanner(journalDir string, reg prometheus.Registerer) err
 	if err != nil {
 		return err
 	}
+	state, err := durable.ReadFile(c.runtimeFile())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		c.log.Warn("what was told of containers before is not known", slog.Any("error", err))
+	}
 	if c.hub, err = runtime.New(runtime.Options{
 		Config: c.cfg.Runtimes, Source: c.cfg.Host, Whose: mapper.Ref, Append: c.journal.Append,
-		Since: c.position(), Logger: c.log, Registerer: reg,
+		State: state, Logger: c.log, Registerer: reg,
 	}); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -211,6 +212,33 @@ func (i *instance) ripe(h *held, now time.Time) bool {
 		settled = i.ended
 	}
 	return now.After(h.until) || i.platform && !settled.IsZero() && now.Sub(settled) > platformGrace
+}
+
+// save gives what was told of instances that live and that a platform speaks about.
+func (f *facts) save() map[string]map[string]rank {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := map[string]map[string]rank{}
+	for id, i := range f.instances {
+		if i.platform && i.stopped.IsZero() {
+			out[id] = maps.Clone(i.told)
+		}
+	}
+	return out
+}
+
+// restore takes what an earlier one saved.
+func (f *facts) restore(told map[string]map[string]rank, now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for id, facts := range told {
+		i := f.of(id, now)
+		i.platform = true
+		maps.Copy(i.told, facts)
+		if i.told["ready"] == byPlatform {
+			i.settled = now
+		}
+	}
 }
 
 // safe is how far the daemon's events are dealt with for good, given how far

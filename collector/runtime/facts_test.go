@@ -169,3 +169,29 @@ func TestHoles(t *testing.T) {
 		}
 	}
 }
+
+// What a platform has said stays said over a restart.
+func TestState(t *testing.T) {
+	h, err := New(Options{Config: Config{Docker: off, Containerd: off, EBPF: off}, Source: "h"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	h.facts.platform([]faas.Event{event("p", "i", faas.Demanded{Image: "x"}), event("p", "i", faas.Ready{}), event("p", "gone", faas.Ready{}), event("p", "gone", faas.Stopped{})}, now)
+	h.facts.observed(byRuntime, []faas.Event{event("r", "alone", faas.Ready{})}, now, now)
+	b := h.State()
+	if !slices.Equal(b, h.State()) {
+		t.Error("one state is written in two ways")
+	}
+	if h, err = New(Options{Config: Config{Docker: off, Containerd: off, EBPF: off}, Source: "h", State: b}); err != nil {
+		t.Fatal(err)
+	}
+	told := h.facts.observed(byRuntime, []faas.Event{event("r", "i", faas.Demanded{}), event("r", "i", faas.Ready{})}, now, now)
+	told = append(told, h.facts.due(now.Add(time.Hour))...)
+	if got := names(told); got != "" {
+		t.Errorf("told again: %s", got)
+	}
+	if _, err := New(Options{Config: Config{Docker: off, Containerd: off, EBPF: off}, Source: "h", State: []byte("{")}); err != nil {
+		t.Errorf("a damaged state: %v", err)
+	}
+}

@@ -7,6 +7,7 @@ package runtime
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -101,8 +102,8 @@ type Options struct {
 	Whose  func(*workload.Container) (faas.Ref, bool)
 	// Append makes events durable. It may fail; the Hub tries again.
 	Append func(ctx context.Context, events []faas.Event) error
-	// Since is the Position of an earlier Hub.
-	Since      time.Time
+	// State is that of an earlier Hub, nil if there was none.
+	State      []byte
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -124,6 +125,7 @@ func New(opts Options) (*Hub, error) {
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
+	since := h.restore(opts.State)
 	var err error
 	if h.prober, err = probe.New(probe.Options{
 		Source: opts.Source, Emit: h.emit(byRuntime), Ports: opts.Ports, Loopback: opts.Loopback, Timeout: opts.InitTimeout,
@@ -135,7 +137,7 @@ func New(opts Options) (*Hub, error) {
 	h.run = append(h.run, h.prober.Run)
 	if opts.Docker != off {
 		if h.docker, err = docker.New(docker.Options{
-			Socket: opts.DockerSocket, DataRoot: opts.DockerRoot, ContainerdRoot: opts.DockerContainerdRoot, Since: opts.Since, Source: opts.Source,
+			Socket: opts.DockerSocket, DataRoot: opts.DockerRoot, ContainerdRoot: opts.DockerContainerdRoot, Since: since, Source: opts.Source,
 			Whose: opts.Whose, Emit: h.emit(byRuntime), Running: h.prober.Running, Exited: h.prober.Exited, Logger: h.log,
 		}); err != nil {
 			return nil, fmt.Errorf("watch docker: %w", err)
@@ -220,9 +222,39 @@ func (h *Hub) KnowsPods() bool {
 	return h.opts.Containerd != off && err == nil
 }
 
-// Position is how far the Docker daemon's events are dealt with: what is held
-// back for better knowledge is not.
-func (h *Hub) Position() time.Time { return h.facts.safe(h.looked()) }
+// state is what a Hub leaves for the next one.
+type state struct {
+	Position time.Time `json:"position,omitzero"` // how far the Docker daemon's events are dealt with
+	// Told are the facts of the instances that a platform speaks about: what the
+	// watchers tell again after a restart is not news.
+	Told map[string]map[string]rank `json:"told,omitempty"`
+}
+
+// State is what the next Hub on this host has to know of what was told: how far
+// the daemon's events are dealt with, without what is held, and what platforms
+// said. The same state gives the same bytes.
+func (h *Hub) State() []byte {
+	b, err := json.Marshal(state{h.facts.safe(h.looked()), h.facts.save()})
+	if err != nil {
+		return nil // it cannot fail
+	}
+	return b
+}
+
+// restore takes the State of an earlier Hub, and gives its position. One that
+// cannot be read costs facts that are told again, under the same names.
+func (h *Hub) restore(b []byte) time.Time {
+	if len(b) == 0 {
+		return time.Time{}
+	}
+	var s state
+	if err := json.Unmarshal(b, &s); err != nil {
+		h.log.Warn("what was told of containers before is not known", slog.Any("error", err))
+		return time.Time{}
+	}
+	h.facts.restore(s.Told, time.Now())
+	return s.Position
+}
 
 // looked is how far they were looked at.
 func (h *Hub) looked() time.Time {
