@@ -139,6 +139,7 @@ func (c *Collector) saveLoop(ctx context.Context) {
 // update brings checkpoint and gauges up to date.
 func (c *Collector) update(now time.Time) {
 	var lag, files int64
+	var longest time.Duration
 	for _, ch := range c.allChains() {
 		gens := ch.generations()
 		ch.places.Lock()
@@ -150,11 +151,13 @@ func (c *Collector) update(now time.Time) {
 				continue
 			}
 			lag += max(0, v.state.Size-v.window.Committed())
+			longest = max(longest, g.behind(v, now))
 			c.checkpoint.Set(v.id, g.entry(v, now))
 		}
 		ch.places.Unlock()
 	}
 	c.metrics.lag.Set(float64(lag))
+	c.metrics.lagSeconds.Set(longest.Seconds())
 	c.metrics.files.Set(float64(files))
 	c.metrics.journal.Set(float64(c.journal.Size()))
 }

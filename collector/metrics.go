@@ -19,6 +19,7 @@ type metrics struct {
 	readErrors prometheus.Counter
 	missed     *prometheus.CounterVec
 	lag        prometheus.Gauge
+	lagSeconds prometheus.Gauge
 	files      prometheus.Gauge
 	pinned     prometheus.Gauge
 	spooled    prometheus.Gauge
@@ -51,12 +52,13 @@ func newMetrics(reg prometheus.Registerer, journalBytes int64) *metrics {
 		readErrors: counter("read_errors_total", "Failed attempts to read a file."),
 		missed: vector("missed_bytes_total", "reason",
 			"Bytes of log files that nobody can read any more, by reason: vanished while no collector ran, pinned by deleted files over their limit, truncated, or too old in the spool."),
-		lag:     gauge("lag_bytes", "Bytes of all files that are not acknowledged yet."),
-		files:   gauge("files", "Files that are open."),
-		pinned:  gauge("pinned_bytes", "Bytes on disk of deleted files that are held until they are acknowledged."),
-		spooled: gauge("spool_bytes", "Bytes of copies of deleted files that are not acknowledged yet."),
-		journal: gauge("journal_bytes", "Bytes of the journal on disk: events that are not acknowledged yet, by whole segments."),
-		unsaved: counter("checkpoint_failures_total", "Attempts to save the checkpoint that failed."),
+		lag:        gauge("lag_bytes", "Bytes of all files that are not acknowledged yet."),
+		lagSeconds: gauge("lag_seconds", "The longest time for which a file has had a lag without an acknowledgement."),
+		files:      gauge("files", "Files that are open."),
+		pinned:     gauge("pinned_bytes", "Bytes on disk of deleted files that are held until they are acknowledged."),
+		spooled:    gauge("spool_bytes", "Bytes of copies of deleted files that are not acknowledged yet."),
+		journal:    gauge("journal_bytes", "Bytes of the journal on disk: events that are not acknowledged yet, by whole segments."),
+		unsaved:    counter("checkpoint_failures_total", "Attempts to save the checkpoint that failed."),
 	}
 	gauge("journal_limit_bytes", "The journal's limit (journal_bytes), at which events are answered 429.").Set(float64(journalBytes))
 	for i, s := range faas.Streams {

@@ -130,12 +130,16 @@ func (i *instance) explains(r *remembered) bool {
 	return len(i.open(r.row.Time)) == 1
 }
 
-// mute reports whether nobody seems to tell of the instance's invocations:
-// there is no platform, or only what watches the container from outside. It is
-// said of the time t, for a line between the demand and the instance's
-// readiness belongs to its start all the same.
+// mute reports whether nobody tells of the instance's invocations: there is no
+// platform, or only somebody who watches the container from outside, who knows
+// no request that demanded it. It is said of the time t: a line between the
+// demand and the instance's readiness belongs to its start all the same.
 func (i *instance) mute(t time.Time) bool {
-	return len(i.invocations) == 0 && !i.forgotten && i.demandedBy == "" && (i.ready.IsZero() || t.After(i.ready))
+	if i.watermark.IsZero() {
+		return true
+	}
+	watched := i.initialization == faas.OnDemand && i.demandedBy == "" && !i.demanded.IsZero()
+	return watched && len(i.invocations) == 0 && !i.forgotten && (i.ready.IsZero() || t.After(i.ready))
 }
 
 // silentSince reports whether the instance is mute at a line's time t although

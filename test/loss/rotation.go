@@ -261,8 +261,16 @@ func deletedAndKilled(ctx context.Context, e *env) error {
 	for _, l := range logs {
 		l.Remove()
 	}
-	if err := rig.Wait(ctx, e.outage); err != nil {
-		return err
+	// Each of them is copied two seconds after it was last written to.
+	for copies := 0; copies < len(logs); {
+		if err := rig.Wait(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+		found, err := filepath.Glob(filepath.Join(e.data(), "collector", "spool", "*.spool"))
+		if err != nil {
+			return err
+		}
+		copies = len(found)
 	}
 	e.kill()
 	if err := e.sink.Set(ctx, rig.Mode{}); err != nil {
