@@ -106,11 +106,9 @@ func (ch *chain) next(ctx context.Context, last time.Duration, progress bool) ti
 		return ch.c.cfg.PollInterval
 	case ch.listening:
 		return idlePoll
-	case last < slowPoll:
-		return min(2*last, slowPoll)
 	}
 	if ch.listening = ch.listen(); !ch.listening {
-		return slowPoll
+		return min(2*last, slowPoll)
 	}
 	if progress, _ := ch.pass(ctx); progress { // what came before we listened
 		ch.listening = false

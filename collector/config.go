@@ -45,7 +45,7 @@ type Config struct {
 	// Tenant owns what does not say whose it is. Default "default".
 	Tenant string `yaml:"tenant"`
 	// ScanInterval is the time between two looks at the directories. Default
-	// 2 s where the kernel tells of new files, else 250 ms; it grows where a look
+	// 5 s where the kernel tells of new files, else 250 ms; it grows where a look
 	// takes long.
 	ScanInterval time.Duration `yaml:"scan_interval"`
 	// PollInterval is how often a file that is being written to is read. Default

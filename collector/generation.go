@@ -65,6 +65,9 @@ type generation struct {
 	givenUp atomic.Pointer[faas.GapReason] // what was not read is lost, and why
 	saved   atomic.Pointer[string]         // path of its copy in the spool
 	view    atomic.Pointer[view]
+
+	kept   kept // owned by who saves the checkpoint
+	keptAt time.Time
 }
 
 // view is what others see of a generation.
@@ -370,16 +373,20 @@ func (g *generation) rest(buf *tail.Buffer) error {
 // publish shows others where the generation is.
 func (g *generation) publish() {
 	g.c.metrics.add(&g.ledger, g.file.Pos(), g.ch.hint)
-	v := &view{
+	old := g.view.Load()
+	v := view{
 		window: g.window, id: g.id, head: g.head, state: g.state,
 		read: g.file.Pos(), handed: g.safe(),
 	}
 	if g.window != nil && g.window.Committed() < g.state.Size {
-		if v.lagging = g.view.Load().lagging; v.lagging.IsZero() {
+		if v.lagging = old.lagging; v.lagging.IsZero() {
 			v.lagging = g.looked
 		}
 	}
-	g.view.Store(v)
+	if v != *old {
+		changed := v
+		g.view.Store(&changed)
+	}
 }
 
 // consumed reports whether the file has ended and everything in it is

@@ -136,6 +136,17 @@ func (c *Collector) saveLoop(ctx context.Context) {
 	}
 }
 
+// kept is what of a generation is in the checkpoint: as long as it stays the
+// same, as it does for most of a host's files, there is nothing to do.
+type kept struct {
+	view      *view
+	committed int64
+	held      int64
+}
+
+// keepEvery is how often a file that does not change is noted as seen.
+const keepEvery = time.Hour
+
 // update brings checkpoint and gauges up to date.
 func (c *Collector) update(now time.Time) {
 	var lag, files int64
@@ -150,9 +161,13 @@ func (c *Collector) update(now time.Time) {
 				lag += v.state.Size
 				continue
 			}
-			lag += max(0, v.state.Size-v.window.Committed())
+			committed := v.window.Committed()
+			lag += max(0, v.state.Size-committed)
 			longest = max(longest, g.behind(v, now))
-			c.checkpoint.Set(v.id, g.entry(v, now))
+			if kept := (kept{v, committed, g.held}); kept != g.kept || now.Sub(g.keptAt) > keepEvery {
+				g.kept, g.keptAt = kept, now
+				c.checkpoint.Set(v.id, g.entry(v, now))
+			}
 		}
 		ch.places.Unlock()
 	}

@@ -124,7 +124,7 @@ func (c *Collector) scanInterval() time.Duration {
 	case c.cfg.ScanInterval > 0:
 		return c.cfg.ScanInterval
 	case c.notify.Works():
-		return 2 * time.Second
+		return 5 * time.Second
 	}
 	return 250 * time.Millisecond
 }
