@@ -106,6 +106,8 @@ func (ch *chain) next(ctx context.Context, last time.Duration, progress bool) ti
 		return ch.c.cfg.PollInterval
 	case ch.listening:
 		return idlePoll
+	case last <= ch.c.cfg.PollInterval: // a log with some lines a second is not worth the kernel's hints
+		return 2 * last
 	}
 	if ch.listening = ch.listen(); !ch.listening {
 		return min(2*last, slowPoll)
