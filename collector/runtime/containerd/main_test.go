@@ -137,6 +137,11 @@ func options(t *testing.T, socket string, r *record) Options {
 			r.change(func() {
 				r.exited = append(r.exited, id)
 				u.MemoryPeak = number(filepath.Join(r.groups[id], "memory.max_usage_in_bytes"))
+				// containerd's own word of it may come after that of the exit.
+				control, _ := os.ReadFile(filepath.Join(r.groups[id], "memory.oom_control"))
+				if _, kills, ok := strings.Cut(string(control), "oom_kill "); ok && !strings.HasPrefix(kills, "0") {
+					u.OOMKills = 1
+				}
 			})
 			return u
 		},
