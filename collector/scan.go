@@ -42,6 +42,9 @@ func (c *Collector) newScanner(journalDir string, reg prometheus.Registerer) err
 		CRI: c.cfg.CRI, Docker: c.cfg.Docker, Files: c.cfg.Files, Journal: journalDir, Spool: c.spoolDir(),
 		Tenant: c.cfg.Tenant, Whose: mapper.Ref, Watch: c.notify.Dir,
 	}
+	if c.cfg.dockerByDefault {
+		opts.MoreDocker = c.hub.DockerContainers
+	}
 	if c.hub.KnowsPods() {
 		opts.Known, opts.Wait = c.hub.Known, knownWait
 	}

@@ -65,6 +65,10 @@ type Options struct {
 	Spool   string   // pieces of logs that were saved from removal; empty: none
 	Tenant  string   // of Files that do not say theirs
 
+	// MoreDocker gives another root of Docker's containers, once somebody knows
+	// it; empty until then. May be nil.
+	MoreDocker func() string
+
 	// Whose says whose a container is; false if nobody wants its log.
 	Whose func(*workload.Container) (faas.Ref, bool)
 	// Known gives what a runtime knows of a pod's container; nil if no runtime
@@ -169,7 +173,7 @@ func (s *Scanner) Scan(full bool, found func(*Generation)) error {
 	for _, root := range s.opts.CRI {
 		sc.cri(root)
 	}
-	for _, root := range s.opts.Docker {
+	for _, root := range s.dockerRoots() {
 		sc.docker(root)
 	}
 	for i := range s.files {
@@ -181,6 +185,17 @@ func (s *Scanner) Scan(full bool, found func(*Generation)) error {
 		}
 	}
 	return errors.Join(sc.errs...)
+}
+
+func (s *Scanner) dockerRoots() []string {
+	if s.opts.MoreDocker == nil {
+		return s.opts.Docker
+	}
+	more := s.opts.MoreDocker()
+	if more == "" || slices.Contains(s.opts.Docker, more) {
+		return s.opts.Docker
+	}
+	return append(slices.Clone(s.opts.Docker), more)
 }
 
 // Look is Scan for directories of which Watch was told, now that they have

@@ -416,6 +416,28 @@ func TestAwait(t *testing.T) {
 	}
 }
 
+// A root that somebody names later is looked through too, once.
+func TestMoreDocker(t *testing.T) {
+	first, second := t.TempDir(), t.TempDir()
+	for _, root := range []string{first, second} {
+		touch(t, filepath.Join(root, "abc", "abc-json.log"))
+		if err := os.WriteFile(filepath.Join(root, "abc", "config.v2.json"), []byte(`{"Config":{"Labels":{"dev.coldscope.function":"f"}}}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var more string
+	s := scanner(t, Options{Docker: []string{first}, MoreDocker: func() string { return more }})
+	for _, c := range []struct {
+		more string
+		want int
+	}{{"", 1}, {first, 0}, {second, 1}, {second, 0}} {
+		more = c.more
+		if names, _ := scanNames(t, s, first, true); len(names) != c.want {
+			t.Errorf("with %q: found %v", c.more, names)
+		}
+	}
+}
+
 // One directory may be a root of several layouts.
 func TestOneRoot(t *testing.T) {
 	root := t.TempDir()

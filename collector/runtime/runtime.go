@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -254,6 +255,15 @@ func (h *Hub) restore(b []byte) time.Time {
 	}
 	h.facts.restore(s.Told, time.Now())
 	return s.Position
+}
+
+// DockerContainers is where the Docker daemon keeps its containers' files and
+// logs; empty as long as none has answered.
+func (h *Hub) DockerContainers() string {
+	if h.docker == nil || h.docker.Root() == "" {
+		return ""
+	}
+	return filepath.Join(h.docker.Root(), "containers")
 }
 
 // looked is how far they were looked at.

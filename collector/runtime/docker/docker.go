@@ -44,6 +44,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/moby/moby/api/types/system"
@@ -114,9 +115,10 @@ type Watcher struct {
 	recent *recentCreates
 	seed   maphash.Seed // of shardOf
 
-	generation uint64 // of the lists of containers; Run's own
-	connected  bool   // Run's own: what the log was told
-	dataRoot   string // Run's own
+	generation uint64                 // of the lists of containers; Run's own
+	connected  bool                   // Run's own: what the log was told
+	dataRoot   string                 // Run's own
+	root       atomic.Pointer[string] // the same for others
 }
 
 // New makes a Watcher. It does not look for the daemon yet.
@@ -169,6 +171,15 @@ func newWatcher(opts Options, queue, shardQueue int) (*Watcher, error) {
 // before it have been dealt with, zero if there was none. A Watcher that gets
 // it as Since goes on from there.
 func (w *Watcher) Position() time.Time { return w.pos.get() }
+
+// Root is the daemon's data directory as this process sees it; empty as long as
+// no daemon has answered.
+func (w *Watcher) Root() string {
+	if root := w.root.Load(); root != nil {
+		return *root
+	}
+	return ""
+}
 
 // Run watches until ctx ends, and then returns nil. A daemon that is not there
 // is looked for again, for ever.
@@ -242,6 +253,7 @@ func (w *Watcher) watchFiles(info *system.Info) {
 	}
 	first := root != w.dataRoot
 	w.dataRoot = root
+	w.root.Store(&root)
 	if containerdStore(info) {
 		w.images.use(nil)
 		if first {
