@@ -96,7 +96,11 @@ func New(cfg Config, deps Deps) (*Collector, error) {
 		return nil, errors.Join(fmt.Errorf("new collector: %w", err), c.Close())
 	}
 	if deps.Registerer != nil {
-		if err := deps.Registerer.Register(newLaggards(c)); err != nil {
+		overflows := prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "coldscope_collector_watch_overflows_total",
+			Help: "How often the kernel dropped hints of new files, after which all directories are looked at.",
+		}, func() float64 { return float64(c.notify.Overflows()) })
+		if err := errors.Join(deps.Registerer.Register(newLaggards(c)), deps.Registerer.Register(overflows)); err != nil {
 			return nil, errors.Join(fmt.Errorf("new collector: %w", err), c.Close())
 		}
 	}
