@@ -25,7 +25,7 @@ func (g *generation) follows(next *generation) bool {
 // carries something itself that is not acknowledged.
 func (ch *chain) carry(i int, now time.Time) (wait bool) {
 	g := ch.gens[i]
-	if g.final || g.window == nil || !g.joiner.Open() || g.file.Pos() != g.state.Size || i+1 == len(ch.gens) || !g.follows(ch.gens[i+1]) {
+	if g.final || g.window == nil || !g.joiner.Open() || g.file.Pos() < g.state.Size || i+1 == len(ch.gens) || !g.follows(ch.gens[i+1]) {
 		return false
 	}
 	if g.carried != nil {
@@ -34,6 +34,7 @@ func (ch *chain) carry(i int, now time.Time) (wait bool) {
 	next := ch.gens[i+1]
 	ch.places.Lock()
 	defer ch.places.Unlock()
+	g.state.Size = max(g.state.Size, g.file.Pos()) // reading may see more than the look before it
 	g.held = 1 + g.joiner.Safe(g.file.Pos())
 	next.carried, next.joiner = g, g.joiner
 	next.joiner.Carry()
