@@ -315,34 +315,40 @@ var errWait = errors.New("not known yet")
 
 // leaf looks for generations in a directory with log files.
 func (sc *scan) leaf(at place, in func(sc *scan, path string) layout) {
-	for range 3 { // a rotation between listing and opening makes us miss one
+	// A rotation between listing and opening makes us miss one, which then has
+	// to be handed over before what was opened in its place.
+	var fresh []opened
+	for range 3 {
 		d, changed := sc.read(at, func(sc *scan) { sc.leaf(at, in) })
 		if d == nil || !changed {
-			return
+			break
 		}
-		if !sc.open(at.path, d, in(sc, at.path)) {
-			return
+		more := sc.open(at.path, d, in(sc, at.path))
+		if len(more) == 0 {
+			break
 		}
+		fresh = append(fresh, more...)
 		d.believed = false
+	}
+	slices.SortStableFunc(fresh, func(a, b opened) int { return a.rank.compare(b.rank) })
+	for _, g := range fresh {
+		sc.found(g.Generation)
 	}
 }
 
-// open hands over the directory's generations that are not known, and reports
-// whether there were any.
-func (sc *scan) open(path string, d *dir, l layout) bool {
-	type candidate struct {
-		name string
-		member
-	}
-	var files []candidate
+// opened is a generation that was not known, and its place among its log's.
+type opened struct {
+	*Generation
+	rank rank
+}
+
+// open gives the directory's generations that are not known.
+func (sc *scan) open(path string, d *dir, l layout) (fresh []opened) {
 	for _, name := range d.names {
-		if m, ok := l.member(name); ok {
-			files = append(files, candidate{name, m})
+		f, ok := l.member(name)
+		if !ok {
+			continue
 		}
-	}
-	slices.SortFunc(files, func(a, b candidate) int { return a.rank.compare(b.rank) })
-	found := false
-	for _, f := range files {
 		c, err := sc.container(d, f.key, l)
 		if err != nil {
 			if !errors.Is(err, errWait) {
@@ -354,18 +360,17 @@ func (sc *scan) open(path string, d *dir, l layout) bool {
 		if c == nil {
 			continue
 		}
-		g, err := sc.generation(filepath.Join(path, f.name))
+		g, err := sc.generation(filepath.Join(path, name))
 		if err != nil {
 			sc.fail(err)
 			d.believed = false
 		}
 		if g != nil {
 			g.Container, g.Format, g.Compressed, g.Rotated, g.Run = c, f.format, f.compressed, f.rotated, f.run
-			found = true
-			sc.found(g)
+			fresh = append(fresh, opened{g, f.rank})
 		}
 	}
-	return found
+	return fresh
 }
 
 // container gives a log's container, nil if nobody wants it.

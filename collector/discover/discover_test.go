@@ -180,6 +180,27 @@ func TestRotation(t *testing.T) {
 	}
 }
 
+// A file that is rotated away after the directory was listed is handed over
+// before the one that was opened in its place: a line may go on from it.
+func TestRotationMeanwhile(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, "ns_f-v1_u", "f")
+	touch(t, filepath.Join(dir, "0.log"))
+	s := scanner(t, Options{CRI: []string{root}})
+	whose := s.opts.Whose
+	s.opts.Whose = func(c *workload.Container) (faas.Ref, bool) { // is asked between the two
+		if err := os.Rename(filepath.Join(dir, "0.log"), filepath.Join(dir, "0.log.20261123-000000")); err != nil {
+			t.Error(err)
+		}
+		touch(t, filepath.Join(dir, "0.log"))
+		return whose(c)
+	}
+	names, _ := scanNames(t, s, dir, false)
+	if diff := cmp.Diff([]string{"0.log.20261123-000000", "0.log"}, names); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // An inode is somebody else's once its file is deleted and closed.
 func TestInodeReuse(t *testing.T) {
 	root := t.TempDir()

@@ -15,7 +15,7 @@ import (
 var formatCases = []testCase{
 	{name: "line/16KiB", run: around16KiB},
 	{name: "line/pieces-of-two-streams", run: interleaved},
-	{name: "line/pieces-over-rotation", needs: pieces, timed: true, run: piecesOverRotation},
+	{name: "line/pieces-over-rotation", needs: pieces, run: piecesOverRotation},
 	{name: "line/unterminated", run: unterminated},
 	{name: "line/torn", run: torn},
 	{name: "line/10MB", run: longLine},
