@@ -195,12 +195,6 @@ func (c *Container) Status(t testing.TB) *cri.ContainerStatus {
 	return status
 }
 
-// Remove stops and removes the pod and its containers.
-func (p *Pod) Remove(t testing.TB) {
-	t.Helper()
-	call(t, "remove pod", func(ctx context.Context) error { return p.c.removePod(ctx, p.ID) })
-}
-
 // removePod also has the log files' folder left alone, as a runtime does.
 func (c *Containerd) removePod(ctx context.Context, id string) error {
 	runtime := cri.NewRuntimeServiceClient(c.Conn)

@@ -182,6 +182,16 @@ func (e *env) settled(ctx context.Context) (rig.Report, error) {
 	}
 }
 
+// begin starts the collector, and waits until it has delivered n lines of
+// every log.
+func (e *env) begin(ctx context.Context, n int) error {
+	if err := e.start(ctx); err != nil {
+		return err
+	}
+	e.bursts(n)
+	return e.settle(ctx)
+}
+
 // stranger gives a line that arrived and that nobody wrote: a piece of one.
 func (e *env) stranger(r rig.Report) string {
 	for line := range r.Foreign {

@@ -259,11 +259,7 @@ func plainLines(ctx context.Context, e *env) error {
 	for range 3 {
 		e.newLog(rig.Plain)
 	}
-	if err := e.start(ctx); err != nil {
-		return err
-	}
-	e.bursts(200)
-	if err := e.settle(ctx); err != nil {
+	if err := e.begin(ctx, 200); err != nil {
 		return err
 	}
 	e.kill()

@@ -55,11 +55,7 @@ func restartIdle(hard bool) func(context.Context, *env) error {
 	return func(ctx context.Context, e *env) error {
 		e.both()
 		for range 3 {
-			if err := e.start(ctx); err != nil {
-				return err
-			}
-			e.bursts(100)
-			if err := e.settle(ctx); err != nil {
+			if err := e.begin(ctx, 100); err != nil {
 				return err
 			}
 			if err := e.end(hard); err != nil {
@@ -100,11 +96,7 @@ func restartReading(hard bool) func(context.Context, *env) error {
 func restartSinkDown(hard bool) func(context.Context, *env) error {
 	return func(ctx context.Context, e *env) error {
 		e.both()
-		if err := e.start(ctx); err != nil {
-			return err
-		}
-		e.bursts(100)
-		if err := e.settle(ctx); err != nil {
+		if err := e.begin(ctx, 100); err != nil {
 			return err
 		}
 		if err := e.sink.Set(ctx, rig.Mode{Down: true}); err != nil {
@@ -131,11 +123,7 @@ func restartSinkDown(hard bool) func(context.Context, *env) error {
 func restartRotated(hard bool) func(context.Context, *env) error {
 	return func(ctx context.Context, e *env) error {
 		logs := e.both()
-		if err := e.start(ctx); err != nil {
-			return err
-		}
-		e.bursts(100)
-		if err := e.settle(ctx); err != nil {
+		if err := e.begin(ctx, 100); err != nil {
 			return err
 		}
 		e.bursts(100)
@@ -247,11 +235,7 @@ func diskFull(ctx context.Context, e *env) error {
 		e.kill()
 		_ = syscall.Unmount(e.data(), syscall.MNT_DETACH)
 	}()
-	if err := e.start(ctx); err != nil {
-		return err
-	}
-	e.bursts(100)
-	if err := e.settle(ctx); err != nil {
+	if err := e.begin(ctx, 100); err != nil {
 		return err
 	}
 	ballast := filepath.Join(e.data(), "ballast")
@@ -307,11 +291,7 @@ func checkpoint(change func([]byte) []byte) func(context.Context, *env) error {
 	return func(ctx context.Context, e *env) error {
 		e.both()
 		for range 2 {
-			if err := e.start(ctx); err != nil {
-				return err
-			}
-			e.bursts(300)
-			if err := e.settle(ctx); err != nil {
+			if err := e.begin(ctx, 300); err != nil {
 				return err
 			}
 			err := e.until(ctx, "no checkpoint is saved in the data directory", func() (bool, error) {

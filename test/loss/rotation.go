@@ -129,11 +129,7 @@ func compressAll(logs []*rig.Log) {
 // compressed, and no collector saw that.
 func compressedHalfRead(ctx context.Context, e *env) error {
 	logs := e.both()
-	if err := e.start(ctx); err != nil {
-		return err
-	}
-	e.bursts(500)
-	if err := e.settle(ctx); err != nil {
+	if err := e.begin(ctx, 500); err != nil {
 		return err
 	}
 	if err := e.sink.Set(ctx, rig.Mode{Status: 503}); err != nil {
@@ -182,11 +178,7 @@ func copyTruncate(ctx context.Context, e *env) error {
 // where it was read when the collector is back.
 func copyTruncateDown(ctx context.Context, e *env) error {
 	logs := e.both()
-	if err := e.start(ctx); err != nil {
-		return err
-	}
-	e.bursts(100)
-	if err := e.settle(ctx); err != nil {
+	if err := e.begin(ctx, 100); err != nil {
 		return err
 	}
 	e.kill()
@@ -204,11 +196,7 @@ func copyTruncateDown(ctx context.Context, e *env) error {
 // deletedOpen removes containers whose lines are not sent yet.
 func deletedOpen(ctx context.Context, e *env) error {
 	logs := e.both()
-	if err := e.start(ctx); err != nil {
-		return err
-	}
-	e.bursts(100)
-	if err := e.settle(ctx); err != nil {
+	if err := e.begin(ctx, 100); err != nil {
 		return err
 	}
 	if err := e.sink.Set(ctx, rig.Mode{Down: true}); err != nil {
@@ -247,11 +235,7 @@ func shortLived(ctx context.Context, e *env) error {
 func deletedAndKilled(ctx context.Context, e *env) error {
 	e.config = rig.SpoolConfig()
 	logs := e.both()
-	if err := e.start(ctx); err != nil {
-		return err
-	}
-	e.bursts(100)
-	if err := e.settle(ctx); err != nil {
+	if err := e.begin(ctx, 100); err != nil {
 		return err
 	}
 	if err := e.sink.Set(ctx, rig.Mode{Status: 503}); err != nil {
@@ -313,11 +297,7 @@ func inodeReused(ctx context.Context, e *env) error {
 	logs := e.both()
 	reused := 0
 	for range 4 {
-		if err := e.start(ctx); err != nil {
-			return err
-		}
-		e.bursts(100)
-		if err := e.settle(ctx); err != nil {
+		if err := e.begin(ctx, 100); err != nil {
 			return err
 		}
 		e.kill()

@@ -81,11 +81,7 @@ func outage(m rig.Mode) func(context.Context, *env) error {
 // and not all the time.
 func refusing(ctx context.Context, e *env) error {
 	e.both()
-	if err := e.start(ctx); err != nil {
-		return err
-	}
-	e.bursts(10)
-	if err := e.settle(ctx); err != nil {
+	if err := e.begin(ctx, 10); err != nil {
 		return err
 	}
 	before, err := e.sink.Report(ctx, nil)
@@ -124,11 +120,7 @@ func refusing(ctx context.Context, e *env) error {
 // stoppedSink: the sink's process stands still, its connections stay open.
 func stoppedSink(ctx context.Context, e *env) error {
 	logs := e.both()
-	if err := e.start(ctx); err != nil {
-		return err
-	}
-	e.bursts(100)
-	if err := e.settle(ctx); err != nil {
+	if err := e.begin(ctx, 100); err != nil {
 		return err
 	}
 	if err := e.sink.Stop(); err != nil {

@@ -3,11 +3,9 @@ package rig
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -211,61 +209,6 @@ func (c *Collector) Memory() (now, peak int64, err error) {
 		}
 	}
 	return now, peak, nil
-}
-
-// Status is what a collector says of itself.
-type Status struct {
-	Files []struct {
-		Path string `json:"path"`
-		Lag  int64  `json:"lag"`
-	} `json:"files"`
-}
-
-// Status asks the collector.
-func (c *Collector) Status(ctx context.Context) (Status, error) {
-	var s Status
-	b, err := c.get(ctx, "/api/v1/collector/status")
-	if err != nil {
-		return s, err
-	}
-	return s, json.Unmarshal(b, &s)
-}
-
-// Metrics are the collector's metrics, summed over labels.
-func (c *Collector) Metrics(ctx context.Context) (map[string]float64, error) {
-	b, err := c.get(ctx, "/metrics")
-	if err != nil {
-		return nil, err
-	}
-	sums := map[string]float64{}
-	for line := range bytes.Lines(b) {
-		if line[0] == '#' {
-			continue
-		}
-		i := bytes.LastIndexByte(line, ' ')
-		name, _, _ := strings.Cut(string(line[:max(i, 0)]), "{")
-		if v, err := strconv.ParseFloat(string(bytes.TrimSpace(line[i+1:])), 64); err == nil {
-			sums[name] += v
-		}
-	}
-	return sums, nil
-}
-
-func (c *Collector) get(ctx context.Context, path string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL+path, nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("ask collector: %w", err)
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("ask collector: %s: %s %w", path, resp.Status, err)
-	}
-	return b, nil
 }
 
 // PlainConfig is the configuration with which a collector takes plain files in
