@@ -172,7 +172,7 @@ func TestHoles(t *testing.T) {
 
 // What a platform has said stays said over a restart.
 func TestState(t *testing.T) {
-	h, err := New(Options{Config: Config{Docker: off, Containerd: off, EBPF: off}, Source: "h"})
+	h, err := New(Options{Config: Config{Docker: off, Containerd: off, CRI: off, EBPF: off}, Source: "h"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestState(t *testing.T) {
 	if !slices.Equal(b, h.State()) {
 		t.Error("one state is written in two ways")
 	}
-	if h, err = New(Options{Config: Config{Docker: off, Containerd: off, EBPF: off}, Source: "h", State: b}); err != nil {
+	if h, err = New(Options{Config: Config{Docker: off, Containerd: off, CRI: off, EBPF: off}, Source: "h", State: b}); err != nil {
 		t.Fatal(err)
 	}
 	told := h.facts.observed(byRuntime, []faas.Event{event("r", "i", faas.Demanded{}), event("r", "i", faas.Ready{})}, now, now)
@@ -191,7 +191,7 @@ func TestState(t *testing.T) {
 	if got := names(told); got != "" {
 		t.Errorf("told again: %s", got)
 	}
-	if _, err := New(Options{Config: Config{Docker: off, Containerd: off, EBPF: off}, Source: "h", State: []byte("{")}); err != nil {
+	if _, err := New(Options{Config: Config{Docker: off, Containerd: off, CRI: off, EBPF: off}, Source: "h", State: []byte("{")}); err != nil {
 		t.Errorf("a damaged state: %v", err)
 	}
 }

@@ -1,11 +1,12 @@
 // Package runtime watches what happens to a host's containers from outside, by
-// all that the host has: a Docker daemon, a containerd, the Kubernetes API, and
-// a probe of the processes themselves. It turns what they see into the same
+// all that the host has: a Docker daemon, a containerd, another runtime with CRI,
+// the Kubernetes API, and a probe of the processes themselves. It turns what they see into the same
 // events that a platform sends, and takes care that each fact is told once, by
 // who knows it best (Hub).
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,10 +30,11 @@ import (
 // Config is the collector's section runtimes: what is watched. The zero value
 // watches what is there.
 type Config struct {
-	// Docker, Containerd and Kubernetes are auto (watch it if it is there) or
-	// off. Default auto; kubernetes is there if node_name is set.
+	// Docker, Containerd, CRI and Kubernetes are auto (watch it if it is there)
+	// or off. Default auto; kubernetes is there if node_name is set.
 	Docker     string `yaml:"docker"`
 	Containerd string `yaml:"containerd"`
+	CRI        string `yaml:"cri"`
 	Kubernetes string `yaml:"kubernetes"`
 	// DockerSocket is unix:///var/run/docker.sock by default, DockerRoot what
 	// the daemon says.
@@ -45,6 +47,9 @@ type Config struct {
 	// namespaces are all but Docker's.
 	ContainerdSocket     string   `yaml:"containerd_socket"`
 	ContainerdNamespaces []string `yaml:"containerd_namespaces"`
+	// CRISocket is that of a runtime that has no events of its own to ask for.
+	// Default /run/crio/crio.sock.
+	CRISocket string `yaml:"cri_socket"`
 	// NodeName is this node's in Kubernetes. Default: the environment's NODE_NAME.
 	NodeName string `yaml:"node_name"`
 	// KubernetesURL is the API server's, with TokenFile and CAFile. Default:
@@ -77,10 +82,13 @@ const (
 // with the key.
 func (c Config) Validate() error {
 	var errs []error
-	for key, v := range map[string]string{"docker": c.Docker, "containerd": c.Containerd, "kubernetes": c.Kubernetes} {
+	for key, v := range map[string]string{"docker": c.Docker, "containerd": c.Containerd, "cri": c.CRI, "kubernetes": c.Kubernetes} {
 		if v != "" && v != auto && v != off {
 			errs = append(errs, fmt.Errorf("%s: %q is neither auto nor off", key, v))
 		}
+	}
+	if c.Containerd != off && c.CRI != off && c.criSocket() == c.containerdSocket() {
+		errs = append(errs, fmt.Errorf("cri_socket: %s is watched as containerd's already, which tells more", c.criSocket()))
 	}
 	if c.EBPF != "" && c.EBPF != auto && c.EBPF != off && c.EBPF != on {
 		errs = append(errs, fmt.Errorf("ebpf: %q is none of auto, on and off", c.EBPF))
@@ -94,6 +102,18 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("init_timeout: %s is negative", c.InitTimeout))
 	}
 	return errors.Join(errs...)
+}
+
+func (c Config) containerdSocket() string {
+	return cmp.Or(c.ContainerdSocket, containerd.DefaultSocket)
+}
+
+func (c Config) criSocket() string { return cmp.Or(c.CRISocket, containerd.DefaultCRISocket) }
+
+// WatchesProcesses reports whether a runtime is watched that tells of
+// processes on this host; Kubernetes' API does not.
+func (c Config) WatchesProcesses() bool {
+	return c.Docker != off || c.Containerd != off || c.CRI != off
 }
 
 // Options are what a Hub works with. All but Logger and Registerer are required.
@@ -145,14 +165,23 @@ func New(opts Options) (*Hub, error) {
 		}
 		h.run = append(h.run, h.docker.Run)
 	}
+	watch := containerd.Options{
+		Socket: opts.containerdSocket(), Namespaces: opts.ContainerdNamespaces, Host: opts.Source, Source: opts.Source,
+		Whose: opts.Whose, Emit: h.emit(byRuntime), Running: h.prober.Running, Exited: h.prober.Exited,
+		Known: h.known.add, Logger: h.log,
+	}
 	if opts.Containerd != off {
-		w, err := containerd.New(containerd.Options{
-			Socket: opts.ContainerdSocket, Namespaces: opts.ContainerdNamespaces, Host: opts.Source, Source: opts.Source,
-			Whose: opts.Whose, Emit: h.emit(byRuntime), Running: h.prober.Running, Exited: h.prober.Exited,
-			Known: h.known.add, Logger: h.log,
-		})
+		w, err := containerd.New(watch)
 		if err != nil {
 			return nil, fmt.Errorf("watch containerd: %w", err)
+		}
+		h.run = append(h.run, w.Run)
+	}
+	if opts.CRI != off {
+		watch.Socket = opts.criSocket()
+		w, err := containerd.NewCRI(watch)
+		if err != nil {
+			return nil, err
 		}
 		h.run = append(h.run, w.Run)
 	}
@@ -215,12 +244,11 @@ func (h *Hub) KnowsPods() bool {
 	if h.opts.Kubernetes != off && h.opts.NodeName != "" {
 		return true
 	}
-	socket := h.opts.ContainerdSocket
-	if socket == "" {
-		socket = containerd.DefaultSocket
+	there := func(mode, socket string) bool {
+		_, err := os.Stat(socket)
+		return mode != off && err == nil
 	}
-	_, err := os.Stat(socket)
-	return h.opts.Containerd != off && err == nil
+	return there(h.opts.Containerd, h.opts.containerdSocket()) || there(h.opts.CRI, h.opts.criSocket())
 }
 
 // state is what a Hub leaves for the next one.

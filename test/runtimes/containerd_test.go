@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/coldscope/coldscope/collector"
+	"github.com/coldscope/coldscope/collector/runtime"
 	"github.com/coldscope/coldscope/internal/containerdtest"
 	"github.com/coldscope/coldscope/internal/faas"
 	"github.com/coldscope/coldscope/internal/workload"
@@ -16,11 +17,17 @@ import (
 // watchContainerd runs a collector for a containerd and its logs.
 func watchContainerd(t *testing.T, c *containerdtest.Containerd, ports ...int) *sink {
 	t.Helper()
+	return watchPods(t, c, func(r *runtime.Config) { r.ContainerdSocket, r.Ports = c.Socket, ports })
+}
+
+// watchPods runs a collector for the logs of c's pods, and for no other
+// runtime than those that watch sets.
+func watchPods(t *testing.T, c *containerdtest.Containerd, watch func(*runtime.Config)) *sink {
+	t.Helper()
 	_, out := collect(t, "watching the container runtime", func(cfg *collector.Config) {
 		cfg.CRI, cfg.Docker = []string{c.LogRoot}, []string{}
 		cfg.Runtimes.Docker = "off"
-		cfg.Runtimes.ContainerdSocket = c.Socket
-		cfg.Runtimes.Ports = ports
+		watch(&cfg.Runtimes)
 	})
 	return out
 }
@@ -102,4 +109,41 @@ func TestContainerd(t *testing.T) {
 		compare(said, seen, s.needed, []faas.Phase{faas.PhasePull}).report(t, s.title)
 		sameRef(t, outside, pod.UID, s.want, 3)
 	}
+}
+
+// TestCRI: what of that is seen through CRI alone, as with CRI-O. The runtime
+// is the same, but nothing else of it is asked.
+func TestCRI(t *testing.T) {
+	c := containerdtest.Start(t, containerdtest.Options{})
+	const port = 19473
+	outside := watchPods(t, c, func(r *runtime.Config) {
+		r.Containerd, r.CRISocket, r.Ports = "off", c.Socket, []int{port}
+	})
+	image := c.Push(t, "inference", "v7", containerdtest.ProgramLayer(t, 0))
+	want := faas.Ref{Tenant: faas.DefaultTenant, Namespace: "shop", Function: "model", Version: "7"}
+	pod := c.RunPod(t, containerdtest.PodConfig{Namespace: "prod", Name: podName("model"), Labels: map[string]string{
+		workload.LabelFunction: want.Function, workload.LabelNamespace: want.Namespace, workload.LabelVersion: want.Version,
+	}})
+	want.Instance = pod.UID
+	c.Pull(t, image)
+	fn := pod.Create(t, containerdtest.ContainerConfig{Name: "fn", Image: image, Args: []string{"serve", "1500ms", strconv.Itoa(port)}})
+	fn.Start(t)
+	outside.await(pod.UID, "ready")
+	fn.Stop(t)
+	code := int(fn.Status(t).GetExitCode())
+	phases := map[faas.Phase]bool{}
+	for _, e := range outside.await(pod.UID, "stopped") {
+		switch d := e.Data.(type) {
+		case faas.PhaseDone:
+			phases[d.Name] = true
+		case faas.Stopped:
+			if d.ExitCode == nil || *d.ExitCode != code {
+				t.Errorf("stopped %+v, want code %d", d, code)
+			}
+		}
+	}
+	if !phases[faas.PhaseCreate] || !phases[faas.PhaseInit] {
+		t.Errorf("phases %v, want create and init", phases)
+	}
+	sameRef(t, outside, pod.UID, want, 2)
 }

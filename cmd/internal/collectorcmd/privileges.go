@@ -14,14 +14,14 @@ import (
 	"github.com/coldscope/coldscope/internal/privilege"
 )
 
-// off is how a runtime is left alone.
+// off is how something is left alone.
 const off = "off"
 
 // needed are the capabilities for which a collector with c has a use.
 // collector/runtime/probe says what is lost without which.
 func needed(c *process.Config) privilege.Set {
 	set := privilege.SetOf(unix.CAP_DAC_READ_SEARCH) // others' log files, and what Docker keeps beside them
-	if watchesProcesses(c) {
+	if c.Collector.Runtimes.WatchesProcesses() {
 		set |= privilege.SetOf(unix.CAP_SYS_PTRACE, unix.CAP_SYS_ADMIN)
 		if c.Collector.Runtimes.EBPF != off {
 			set |= privilege.SetOf(unix.CAP_BPF, unix.CAP_PERFMON)
@@ -38,16 +38,10 @@ func needed(c *process.Config) privilege.Set {
 	return set
 }
 
-// watchesProcesses reports whether a runtime is watched that tells of
-// processes; Kubernetes' API does not.
-func watchesProcesses(c *process.Config) bool {
-	return c.Collector.Runtimes.Docker != off || c.Collector.Runtimes.Containerd != off
-}
-
 // enterHost does what needs capabilities once, so that it is done before they
 // are dropped.
 func enterHost(ctx context.Context, p *process.Process, c *process.Config) {
-	if !watchesProcesses(c) {
+	if !c.Collector.Runtimes.WatchesProcesses() {
 		return
 	}
 	proc := c.Collector.Runtimes.ProcRoot

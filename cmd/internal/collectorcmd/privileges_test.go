@@ -26,8 +26,8 @@ func TestPrivileges(t *testing.T) {
 		t.Skipf("this root has too little to drop: %s (%v)", have, err)
 	}
 	program := buildCollector(t)
-	watching := "{containerd: off, kubernetes: off, docker_socket: unix:///nowhere.sock, init_timeout: 1s}"
-	nothing := "{docker: off, containerd: off}"
+	watching := "{containerd: off, cri: off, kubernetes: off, docker_socket: unix:///nowhere.sock, init_timeout: 1s}"
+	nothing := "{docker: off, containerd: off, cri: off}"
 	needed := privilege.SetOf(unix.CAP_DAC_READ_SEARCH, unix.CAP_SYS_PTRACE, unix.CAP_SYS_ADMIN, unix.CAP_BPF, unix.CAP_PERFMON)
 	for _, c := range []struct {
 		name, runtimes string

@@ -16,6 +16,9 @@ import (
 // DefaultSocket is where containerd listens unless it is told otherwise.
 const DefaultSocket = "/run/containerd/containerd.sock"
 
+// DefaultCRISocket is where CRI-O listens unless it is told otherwise.
+const DefaultCRISocket = "/run/crio/crio.sock"
+
 // mobyNamespace is Docker's; it has a watcher of its own.
 const mobyNamespace = "moby"
 
