@@ -24,6 +24,7 @@ import (
 	"github.com/coldscope/coldscope/internal/faas"
 	"github.com/coldscope/coldscope/internal/functionhost"
 	"github.com/coldscope/coldscope/internal/functionhost/image"
+	"github.com/coldscope/coldscope/internal/functionhost/samples/halfplustwo"
 	"github.com/coldscope/coldscope/internal/workload"
 )
 
@@ -163,19 +164,47 @@ func (d *daemon) watch() (*collector.Collector, *sink) {
 	return c, out
 }
 
-// buildSamples compiles the model server.
-var buildSamples = sync.OnceValues(func() (string, error) {
-	dir := filepath.Join(scratch, "samples")
-	for _, sample := range []string{"webapp", "inference"} {
-		cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, sample),
-			"github.com/coldscope/coldscope/internal/functionhost/samples/"+sample)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return "", errors.New(string(out))
-		}
+// buildInference compiles the demo's model server.
+var buildInference = sync.OnceValues(func() ([]byte, error) {
+	program := filepath.Join(scratch, "inference")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program,
+		"github.com/coldscope/coldscope/internal/functionhost/samples/inference")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, errors.New(string(out))
 	}
-	return dir, nil
+	return os.ReadFile(program)
 })
+
+// inferenceImage is the model server's image. Each of its layers is new to
+// every daemon: those of the demo's image may be there from a demo that runs,
+// or was killed, and would not be pulled.
+func inferenceImage(t *testing.T) v1.Image {
+	t.Helper()
+	program, err := buildInference()
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer := func(f image.File) v1.Layer {
+		l, err := image.Layer(f, image.File{Name: "/etc/" + unique("layer"), Data: []byte("\n")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	img, err := image.Build(v1.Config{
+		User: "1000:1000", Entrypoint: []string{"/inference"}, Cmd: []string{"--model_base_path=/models/half_plus_two"},
+		ExposedPorts: map[string]struct{}{"9000/tcp": {}},
+	},
+		layer(image.File{Name: "/tmp", Dir: true, Mode: 0o1777}),
+		layer(image.File{Name: "/models/half_plus_two/00000123/saved_model.bin", Data: halfplustwo.Encode(11 << 19)}),
+		layer(image.File{Name: "/inference", Mode: 0o755, Data: program}),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
 
 // platform is the demo's function platform, on Docker.
 type platform struct {
@@ -206,20 +235,10 @@ func newPlatform(t *testing.T, events functionhost.Sink) *platform {
 		}
 	})
 	t.Cleanup(p.stop)
-	dir, err := buildSamples()
-	if err != nil {
+	if err := h.Push(t.Context(), "runtimes/inference", "1", inferenceImage(t)); err != nil {
 		t.Fatal(err)
 	}
-	functions, err := h.PushSamples(t.Context(), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range functions {
-		if f.Name == "inference" {
-			p.fn = f
-		}
-	}
-	p.fn.Namespace = "runtimes"
+	p.fn = functionhost.Function{Namespace: "runtimes", Name: "inference", Image: "runtimes/inference:1"}
 	return p
 }
 
