@@ -13,6 +13,7 @@ func lineRow(l *faas.Line) schema.LogRow {
 	return schema.LogRow{
 		Tenant: l.Tenant, Namespace: l.Namespace, Function: l.Function, Version: l.Version, Instance: l.Instance, Host: l.Host,
 		Time: l.Time, Stream: string(l.Stream), Body: l.Body, Truncated: l.Truncated, FileID: l.FileID, Offset: l.Offset,
+		Severity: l.Severity, TraceID: l.TraceID, SpanID: l.SpanID, Attributes: l.Attributes, Raw: l.Raw,
 	}
 }
 

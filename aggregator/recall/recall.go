@@ -129,7 +129,8 @@ func (r *reader) lines(ctx context.Context) error {
 	return r.query(ctx, logsSQL, r.limits.Lines, func(rows driver.Rows) error {
 		var l schema.LogRow
 		err := rows.Scan(&l.Tenant, &l.Namespace, &l.Function, &l.Version, &l.Instance, &l.Host, &l.Time, &l.Stream,
-			&l.RequestID, &l.Attribution, &l.Candidates, &l.Body, &l.Truncated, &l.FileID, &l.Offset, &l.Revision)
+			&l.RequestID, &l.Attribution, &l.Candidates, &l.Body, &l.Truncated, &l.FileID, &l.Offset, &l.Revision,
+			(*uint8)(&l.Severity), &l.TraceID, &l.SpanID, (*schema.AttributeMap)(&l.Attributes), &l.Raw)
 		m := r.of(faas.Ref{Tenant: l.Tenant, Namespace: l.Namespace, Function: l.Function, Instance: l.Instance})
 		m.Lines = append(m.Lines, l)
 		return err

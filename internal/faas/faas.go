@@ -43,12 +43,45 @@ type Line struct {
 	Ref
 	Time      time.Time // when the container runtime wrote it, on the host's clock
 	Stream    Stream
-	Body      string // without its line ending; valid UTF-8
+	Body      string // without its line ending and without escape sequences; valid UTF-8
+	Raw       string // the line with its escape sequences (colours), to display; empty if it has none
 	FileID    uint64 // one generation of one log file
 	Offset    uint64 // of the line's first byte in that file
 	Truncated uint64 // bytes that were cut from the end of Body
 	RequestID string // if the sender knows it
 	Host      string // host of the collector that read it
+
+	// What the line, or its sender, says of it.
+	Severity        Severity
+	TraceID, SpanID string // hexadecimal, lower case; empty if there is none
+	Attributes      []Attribute
+}
+
+// Attribute is a name and a value that a line carries.
+type Attribute struct{ Key, Value string }
+
+// Severity is OpenTelemetry's SeverityNumber: 1 to 24 in six ranges of four, 0
+// for a line that does not say.
+type Severity uint8
+
+// The first of each range.
+const (
+	SeverityUnknown Severity = 0
+	SeverityTrace   Severity = 1
+	SeverityDebug   Severity = 5
+	SeverityInfo    Severity = 9
+	SeverityWarn    Severity = 13
+	SeverityError   Severity = 17
+	SeverityFatal   Severity = 21
+)
+
+// String is the range's name in lower case, as Loki and Grafana write levels:
+// trace, debug, info, warn, error, fatal; unknown for what is none.
+func (s Severity) String() string {
+	if s < SeverityTrace || s > SeverityFatal+3 {
+		return "unknown"
+	}
+	return [...]string{"trace", "debug", "info", "warn", "error", "fatal"}[(s-1)/4]
 }
 
 // Attribution is the evidence by which a line got its request.

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/coldscope/coldscope/internal/faas"
 )
 
 // Table declares how rows of type T become a block of one of the store's
@@ -58,6 +60,10 @@ type LogRow struct {
 	Body                                                 string
 	Truncated, FileID, Offset                            uint64
 	Revision                                             uint64 // the highest one of a line's rows counts
+	Severity                                             faas.Severity
+	TraceID, SpanID                                      string
+	Attributes                                           []faas.Attribute
+	Raw                                                  string // empty where it is Body
 }
 
 // Logs is the table of lines.
@@ -78,6 +84,11 @@ var Logs = Table[LogRow]{"logs", []column[LogRow]{
 	col("file_id", func(r *LogRow) uint64 { return r.FileID }),
 	col("offset", func(r *LogRow) uint64 { return r.Offset }),
 	col("revision", func(r *LogRow) uint64 { return r.Revision }),
+	col("severity", func(r *LogRow) uint8 { return uint8(r.Severity) }),
+	col("trace_id", func(r *LogRow) string { return r.TraceID }),
+	col("span_id", func(r *LogRow) string { return r.SpanID }),
+	col("attributes", func(r *LogRow) *AttributeMap { return (*AttributeMap)(&r.Attributes) }),
+	col("raw", func(r *LogRow) string { return r.Raw }),
 }}
 
 // InvocationRow is what is known of one attempt of one request; nil is "not known".

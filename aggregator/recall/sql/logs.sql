@@ -1,5 +1,5 @@
 SELECT tenant, namespace, function, version, instance, host, ts, toString(stream) AS stream, request_id, toString(attribution) AS attribution,
-       candidates, body, truncated, file_id, offset, revision
+       candidates, body, truncated, file_id, offset, revision, severity, trace_id, span_id, attributes, raw
 FROM logs FINAL
 WHERE (tenant, namespace, function) IN (SELECT tenant, namespace, function FROM wanted)
   AND ts >= {since:DateTime64(9, 'UTC')}
