@@ -72,7 +72,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 
 func (m *metrics) observe(out *correlate.Output) {
 	for i := range out.Logs {
-		m.lines.WithLabelValues(out.Logs[i].Attribution).Inc()
+		m.lines.WithLabelValues(string(out.Logs[i].Attribution)).Inc()
 	}
 	m.corrections.Add(float64(out.Corrected))
 	m.ledgers.Add(float64(len(out.Ledgers)))

@@ -194,7 +194,7 @@ func fold[T any](into **T, v *T) {
 
 func (s *store) add(out Output) {
 	for _, r := range out.Logs {
-		if old, ok := s.lines[r.Offset]; r.Stream != string(faas.Platform) && (!ok || r.Revision >= old.Revision) {
+		if old, ok := s.lines[r.Offset]; r.Stream != faas.Platform && (!ok || r.Revision >= old.Revision) {
 			s.lines[r.Offset] = r
 		}
 	}

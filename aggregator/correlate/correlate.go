@@ -106,7 +106,7 @@ func (c *Correlator) Restore(k Key, start *schema.ColdStartRow, invocations []sc
 	c.charge(i)
 	for n := range lines {
 		r := remembered{row: lines[n], explicit: idsIn(lines[n].Body)}
-		if r.row.Attribution == string(faas.AttributionExplicit) {
+		if r.row.Attribution == faas.AttributionExplicit {
 			r.explicit = append(r.explicit, r.row.RequestID) // the sender may have named it
 		}
 		c.remember(i, r)
@@ -114,10 +114,11 @@ func (c *Correlator) Restore(k Key, start *schema.ColdStartRow, invocations []sc
 	}
 }
 
-// Line takes a line in. now is the time of its arrival.
+// Line takes a line in, and keeps it: it must not change any more. now is the
+// time of its arrival.
 func (c *Correlator) Line(l *faas.Line, t Ticket, now time.Time) {
 	i := c.use(KeyOf(l.Ref), now)
-	r := remembered{row: lineRow(l), explicit: explicitIDs(l), fresh: true}
+	r := remembered{row: schema.LogRow{Line: l}, explicit: explicitIDs(l), fresh: true}
 	if i.explains(&r) || i.silentSince(now.Add(-c.cfg.Hold), l.Time) {
 		c.settle(i, r, t)
 		return

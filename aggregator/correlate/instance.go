@@ -190,7 +190,7 @@ func (i *instance) named(r *remembered) string {
 // attribute sets the line's request by the best evidence there is now.
 func (i *instance) attribute(r *remembered, grace time.Duration) {
 	request, how, candidates := i.evidence(r, grace)
-	r.row.RequestID, r.row.Attribution, r.row.Candidates = request, string(how), candidates
+	r.row.RequestID, r.row.Attribution, r.row.Candidates = request, how, candidates
 }
 
 func (i *instance) evidence(r *remembered, grace time.Duration) (string, faas.Attribution, []string) {

@@ -9,14 +9,6 @@ import (
 	"github.com/coldscope/coldscope/internal/schema"
 )
 
-func lineRow(l *faas.Line) schema.LogRow {
-	return schema.LogRow{
-		Tenant: l.Tenant, Namespace: l.Namespace, Function: l.Function, Version: l.Version, Instance: l.Instance, Host: l.Host,
-		Time: l.Time, Stream: string(l.Stream), Body: l.Body, Truncated: l.Truncated, FileID: l.FileID, Offset: l.Offset,
-		Severity: l.Severity, TraceID: l.TraceID, SpanID: l.SpanID, Attributes: l.Attributes, Raw: l.Raw,
-	}
-}
-
 // explicitIDs gives the request IDs that a line carries: the sender's first.
 func explicitIDs(l *faas.Line) []string {
 	ids := idsIn(l.Body)
@@ -81,18 +73,16 @@ func isIDByte(c byte) bool {
 // that one which arrives twice, by whatever way, is shown once.
 func platformRow(i *instance, e *faas.Event, revision uint64) schema.LogRow {
 	row := schema.LogRow{
-		Tenant: e.Tenant, Namespace: e.Namespace, Function: e.Function, Version: e.Version, Instance: e.Instance,
-		Host: e.Source, Time: e.Time, Stream: string(faas.Platform), Body: describe(e),
-		FileID: eventID(e), Revision: revision,
-		RequestID: i.startedFor(), Attribution: string(faas.AttributionInit),
+		Line:      &faas.Line{Ref: e.Ref, Host: e.Source, Time: e.Time, Stream: faas.Platform, Body: describe(e), FileID: eventID(e)},
+		RequestID: i.startedFor(), Attribution: faas.AttributionInit, Revision: revision,
 	}
 	switch d := e.Data.(type) {
 	case faas.InvocationStarted:
-		row.RequestID, row.Attribution = d.RequestID, string(faas.AttributionExplicit)
+		row.RequestID, row.Attribution = d.RequestID, faas.AttributionExplicit
 	case faas.InvocationEnded:
-		row.RequestID, row.Attribution = d.RequestID, string(faas.AttributionExplicit)
+		row.RequestID, row.Attribution = d.RequestID, faas.AttributionExplicit
 	case faas.Stopped:
-		row.RequestID, row.Attribution = "", string(faas.AttributionNone)
+		row.RequestID, row.Attribution = "", faas.AttributionNone
 	}
 	return row
 }

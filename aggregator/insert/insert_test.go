@@ -13,6 +13,7 @@ import (
 
 	"github.com/coldscope/coldscope/aggregator/insert"
 	"github.com/coldscope/coldscope/internal/clickhouse/clickhousetest"
+	"github.com/coldscope/coldscope/internal/faas"
 	"github.com/coldscope/coldscope/internal/schema"
 )
 
@@ -31,9 +32,11 @@ func logs(n int, start time.Time, step time.Duration) []schema.LogRow {
 	rows := make([]schema.LogRow, n)
 	for i := range rows {
 		rows[i] = schema.LogRow{
-			Tenant: "default", Namespace: "ns", Function: "fn", Version: "1", Instance: "i", Host: "h",
-			Time: start.Add(time.Duration(i) * step), Stream: "stdout", RequestID: fmt.Sprint("r-", i/10), Attribution: "window",
-			Body: fmt.Sprint(i, strings.Repeat(" a line of a usual length", 7)), FileID: 1, Offset: uint64(i), Revision: 1,
+			Line: &faas.Line{
+				Ref:  faas.Ref{Tenant: "default", Namespace: "ns", Function: "fn", Version: "1", Instance: "i"},
+				Host: "h", Time: start.Add(time.Duration(i) * step), Stream: "stdout", Body: fmt.Sprint(i, strings.Repeat(" a line of a usual length", 7)), FileID: 1, Offset: uint64(i),
+			},
+			RequestID: fmt.Sprint("r-", i/10), Attribution: "window", Revision: 1,
 		}
 	}
 	return rows

@@ -127,9 +127,9 @@ func (r *reader) invocations(ctx context.Context) error {
 
 func (r *reader) lines(ctx context.Context) error {
 	return r.query(ctx, logsSQL, r.limits.Lines, func(rows driver.Rows) error {
-		var l schema.LogRow
-		err := rows.Scan(&l.Tenant, &l.Namespace, &l.Function, &l.Version, &l.Instance, &l.Host, &l.Time, &l.Stream,
-			&l.RequestID, &l.Attribution, &l.Candidates, &l.Body, &l.Truncated, &l.FileID, &l.Offset, &l.Revision,
+		l := schema.LogRow{Line: new(faas.Line)}
+		err := rows.Scan(&l.Tenant, &l.Namespace, &l.Function, &l.Version, &l.Instance, &l.Host, &l.Time, (*string)(&l.Stream),
+			&l.RequestID, (*string)(&l.Attribution), &l.Candidates, &l.Body, &l.Truncated, &l.FileID, &l.Offset, &l.Revision,
 			(*uint8)(&l.Severity), &l.TraceID, &l.SpanID, (*schema.AttributeMap)(&l.Attributes), &l.Raw)
 		m := r.of(faas.Ref{Tenant: l.Tenant, Namespace: l.Namespace, Function: l.Function, Instance: l.Instance})
 		m.Lines = append(m.Lines, l)

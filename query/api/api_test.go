@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coldscope/coldscope/internal/clickhouse/clickhousetest"
+	"github.com/coldscope/coldscope/internal/faas"
 	"github.com/coldscope/coldscope/internal/schema"
 	"github.com/coldscope/coldscope/query/api"
 	"github.com/coldscope/coldscope/query/read"
@@ -248,8 +249,11 @@ func TestManyLines(t *testing.T) {
 	base := serve(t, conn) + api.Prefix
 	line := func(request string, n int, body string) schema.LogRow {
 		return schema.LogRow{
-			Tenant: "default", Namespace: "n", Function: "f", Instance: "i", Stream: "stdout", Attribution: "window", RequestID: request,
-			Time: readtest.At(1).Add(time.Duration(n)), FileID: uint64(len(request)) + uint64(request[0])<<8, Offset: uint64(n), Body: body, Revision: 1,
+			Line: &faas.Line{
+				Ref:    faas.Ref{Tenant: "default", Namespace: "n", Function: "f", Instance: "i"},
+				Stream: "stdout", Time: readtest.At(1).Add(time.Duration(n)), FileID: uint64(len(request)) + uint64(request[0])<<8, Offset: uint64(n), Body: body,
+			},
+			Attribution: "window", RequestID: request, Revision: 1,
 		}
 	}
 	ended := readtest.At(2)

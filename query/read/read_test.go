@@ -172,11 +172,14 @@ func TestSharedInstance(t *testing.T) {
 		})
 	}
 	n := 0
-	line := func(at float64, instance, request, attribution string) schema.LogRow {
+	line := func(at float64, instance, request string, attribution faas.Attribution) schema.LogRow {
 		n++
 		return schema.LogRow{
-			Tenant: "default", Namespace: "n", Function: "f", Instance: instance, Time: readtest.At(at), Stream: "stdout",
-			RequestID: request, Attribution: attribution, Body: strconv.Itoa(n), FileID: 1, Offset: uint64(n), Revision: 1,
+			Line: &faas.Line{
+				Ref:  faas.Ref{Tenant: "default", Namespace: "n", Function: "f", Instance: instance},
+				Time: readtest.At(at), Stream: "stdout", Body: strconv.Itoa(n), FileID: 1, Offset: uint64(n),
+			},
+			RequestID: request, Attribution: attribution, Revision: 1,
 		}
 	}
 	readtest.Insert(t, conn, schema.Logs,
@@ -222,8 +225,11 @@ func TestCompleteness(t *testing.T) {
 	request("elsewhere", "j", 30, 40)
 	line := func(at float64, instance, request string, file uint64) schema.LogRow {
 		return schema.LogRow{
-			Tenant: "default", Namespace: "n", Function: "f", Instance: instance, Time: readtest.At(at), Stream: "stdout",
-			RequestID: request, Attribution: "window", FileID: file, Offset: uint64(at), Revision: 1,
+			Line: &faas.Line{
+				Ref:  faas.Ref{Tenant: "default", Namespace: "n", Function: "f", Instance: instance},
+				Time: readtest.At(at), Stream: "stdout", FileID: file, Offset: uint64(at),
+			},
+			RequestID: request, Attribution: "window", Revision: 1,
 		}
 	}
 	readtest.Insert(t, conn, schema.Logs, line(15, "i", "before", 0xa), line(35, "i", "within", 0xb), line(55, "i", "behind", 0xb),

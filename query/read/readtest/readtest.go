@@ -9,6 +9,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/coldscope/coldscope/internal/clickhouse/clickhousetest"
+	"github.com/coldscope/coldscope/internal/faas"
 	"github.com/coldscope/coldscope/internal/schema"
 )
 
@@ -193,8 +194,11 @@ func insertLines(t testing.TB, conn driver.Conn) {
 	line := func(at float64, stream, attribution, request, text string) schema.LogRow {
 		offset += 100
 		return schema.LogRow{
-			Tenant: Tenant, Namespace: "default", Function: "inference", Version: "v3", Instance: Instance, Host: "host-a",
-			Time: At(at), Stream: stream, Attribution: attribution, RequestID: request, Body: text, FileID: 0xfeed0123456789ab, Offset: offset, Revision: 1,
+			Line: &faas.Line{
+				Ref:  faas.Ref{Tenant: Tenant, Namespace: "default", Function: "inference", Version: "v3", Instance: Instance},
+				Host: "host-a", Time: At(at), Stream: faas.Stream(stream), Body: text, FileID: 0xfeed0123456789ab, Offset: offset,
+			},
+			Attribution: faas.Attribution(attribution), RequestID: request, Revision: 1,
 		}
 	}
 	ambiguous := line(6.220, "stdout", "ambiguous", "", "flushed 1 batch")

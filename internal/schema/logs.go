@@ -1,0 +1,42 @@
+package schema
+
+import (
+	"time"
+
+	"github.com/coldscope/coldscope/internal/faas"
+)
+
+// LogRow is a row of logs: a line and the request that it got. Lines are not
+// copied on their way; whoever holds a row only reads its line.
+type LogRow struct {
+	*faas.Line
+	RequestID   string // "" if it has none; what the line's sender said is Line.RequestID
+	Attribution faas.Attribution
+	Candidates  []string
+	Revision    uint64 // the highest one of a line's rows counts
+}
+
+// Logs is the table of lines.
+var Logs = Table[LogRow]{"logs", []column[LogRow]{
+	names("tenant", func(r *LogRow) string { return r.Tenant }),
+	names("namespace", func(r *LogRow) string { return r.Namespace }),
+	names("function", func(r *LogRow) string { return r.Function }),
+	names("version", func(r *LogRow) string { return r.Version }),
+	text("instance", func(r *LogRow) string { return r.Instance }),
+	names("host", func(r *LogRow) string { return r.Host }),
+	col("ts", func(r *LogRow) time.Time { return r.Time }),
+	text("stream", func(r *LogRow) string { return string(r.Stream) }),
+	text("request_id", func(r *LogRow) string { return r.RequestID }),
+	text("attribution", func(r *LogRow) string { return string(r.Attribution) }),
+	lists("candidates", func(r *LogRow) []string { return r.Candidates }),
+	text("body", func(r *LogRow) string { return r.Body }),
+	col("truncated", func(r *LogRow) uint64 { return r.Truncated }),
+	col("file_id", func(r *LogRow) uint64 { return r.FileID }),
+	col("offset", func(r *LogRow) uint64 { return r.Offset }),
+	col("revision", func(r *LogRow) uint64 { return r.Revision }),
+	col("severity", func(r *LogRow) uint8 { return uint8(r.Severity) }),
+	text("trace_id", func(r *LogRow) string { return r.TraceID }),
+	text("span_id", func(r *LogRow) string { return r.SpanID }),
+	attributes("attributes", func(r *LogRow) []faas.Attribute { return r.Attributes }),
+	text("raw", func(r *LogRow) string { return r.Raw }),
+}}
