@@ -51,6 +51,11 @@ func (b *Batch) reject(n int, err error) {
 // count although others are refused.
 func Decode(tenant string, req *push.PushRequest) Batch {
 	var b Batch
+	entries := 0
+	for n := range req.Streams {
+		entries += len(req.Streams[n].Entries)
+	}
+	b.Lines = make([]faas.Line, 0, entries)
 	for n := range req.Streams {
 		s := &req.Streams[n]
 		from, err := parseStream(tenant, s.Labels)

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
@@ -103,9 +102,8 @@ func byDay[T any](rows []T, at func(*T) time.Time) map[int64][]T {
 
 func write[T any](ctx context.Context, w *Writer, t *schema.Table[T], rows []T) error {
 	ctx = ch.Context(ctx, ch.WithSettings(ch.Settings{"insert_deduplication_token": uuid.NewString(), "async_insert": 0}))
-	query := "INSERT INTO " + t.Name + " (`" + strings.Join(t.Columns(), "`, `") + "`)"
 	for wait := firstWait; ; wait = min(2*wait, maxWait) {
-		err := send(ctx, w.conn, query, t, rows)
+		err := t.Insert(ctx, w.conn, rows)
 		switch {
 		case err == nil:
 			return nil
@@ -122,16 +120,4 @@ func write[T any](ctx context.Context, w *Writer, t *schema.Table[T], rows []T) 
 		case <-ctx.Done():
 		}
 	}
-}
-
-func send[T any](ctx context.Context, conn driver.Conn, query string, t *schema.Table[T], rows []T) error {
-	batch, err := conn.PrepareBatch(ctx, query)
-	if err != nil {
-		return err
-	}
-	defer batch.Close()
-	if err := t.Append(batch, rows); err != nil {
-		return err
-	}
-	return batch.Send()
 }

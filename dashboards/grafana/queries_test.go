@@ -25,15 +25,7 @@ var demand = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func insert[T any](t *testing.T, conn driver.Conn, table *schema.Table[T], rows ...T) {
 	t.Helper()
-	stmt := "INSERT INTO " + table.Name + " (" + strings.Join(table.Columns(), ", ") + ")"
-	batch, err := conn.PrepareBatch(t.Context(), stmt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := table.Append(batch, rows); err != nil {
-		t.Fatal(err)
-	}
-	if err := batch.Send(); err != nil {
+	if err := table.Insert(t.Context(), conn, rows); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -2,8 +2,10 @@ package schema
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"sync"
 	"unsafe"
 
@@ -27,7 +29,7 @@ type column[T any] struct {
 	append func(chcolumn.Interface, *scratch, []T) error
 }
 
-// Columns lists the columns in the order in which Append fills them.
+// Columns lists the columns in the order of an insert.
 func (t *Table[T]) Columns() []string {
 	names := make([]string, len(t.columns))
 	for i, c := range t.columns {
@@ -36,15 +38,40 @@ func (t *Table[T]) Columns() []string {
 	return names
 }
 
-// Append fills the empty batch with rows, column by column. The batch must be
-// prepared for Columns.
-func (t *Table[T]) Append(batch driver.Batch, rows []T) error {
+// blockRows are sent at once. The columns of a block of some MB stay in the
+// processor's cache, and are used again for the next; the server puts the
+// blocks of an insert together.
+const blockRows = 8192
+
+// Insert writes rows, all of them or none, with the settings that ctx carries.
+func (t *Table[T]) Insert(ctx context.Context, conn driver.Conn, rows []T) error {
+	batch, err := conn.PrepareBatch(ctx, "INSERT INTO "+t.Name+" (`"+strings.Join(t.Columns(), "`, `")+"`)")
+	if err != nil {
+		return err
+	}
+	defer batch.Close()
 	s := scratches.Get().(*scratch) // the pool holds nothing else
 	defer s.release()
-	columns := batch.Columns()
-	if len(columns) != len(t.columns) {
-		return fmt.Errorf("fill %s: the batch has %d columns, want %d", t.Name, len(columns), len(t.columns))
+	if n := len(batch.Columns()); n != len(t.columns) {
+		return fmt.Errorf("fill %s: the table has %d columns, want %d", t.Name, n, len(t.columns))
 	}
+	for len(rows) > blockRows {
+		if err := t.append(batch, s, rows[:blockRows]); err != nil {
+			return err
+		}
+		if err := batch.Flush(); err != nil {
+			return err
+		}
+		rows = rows[blockRows:]
+	}
+	if err := t.append(batch, s, rows); err != nil {
+		return err
+	}
+	return batch.Send()
+}
+
+func (t *Table[T]) append(batch driver.Batch, s *scratch, rows []T) error {
+	columns := batch.Columns()
 	for i, c := range t.columns {
 		if err := c.append(columns[i], s, rows); err != nil {
 			return fmt.Errorf("fill column %s.%s: %w", t.Name, c.name, err)

@@ -12,9 +12,9 @@ import (
 	"github.com/coldscope/coldscope/internal/faas"
 )
 
-// TestAppend: what is appended is what is stored, with few words and with more
+// TestInsert: what is inserted is what is stored, with few words and with more
 // than each width of a LowCardinality key can tell apart.
-func TestAppend(t *testing.T) {
+func TestInsert(t *testing.T) {
 	conn, _ := clickhousetest.DB(t)
 	if err := Migrate(t.Context(), conn); err != nil {
 		t.Fatal(err)
@@ -39,21 +39,13 @@ func TestAppend(t *testing.T) {
 				want += 2
 			}
 		}
-		batch, err := conn.PrepareBatch(t.Context(), "INSERT INTO logs ("+strings.Join(Logs.Columns(), ", ")+")")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer batch.Close()
-		if err := Logs.Append(batch, rows); err != nil {
-			t.Fatal(err)
-		}
-		if err := batch.Send(); err != nil {
+		if err := Logs.Insert(t.Context(), conn, rows); err != nil {
 			t.Fatal(err)
 		}
 		var got struct {
 			Rows, Functions, Good, Parts uint64
 		}
-		err = conn.QueryRow(t.Context(), `
+		err := conn.QueryRow(t.Context(), `
 			SELECT count(), uniqExact(function), countIf(function = concat('f', toString(offset)) AND body = concat('line ', toString(offset))
 				AND length(namespace) = offset % 3
 				AND mapValues(attributes) = arrayMap(k -> toString(offset), range(offset % 4))

@@ -26,15 +26,7 @@ func DB(t testing.TB) driver.Conn {
 // Insert writes rows as one block.
 func Insert[T any](t testing.TB, conn driver.Conn, table schema.Table[T], rows ...T) {
 	t.Helper()
-	batch, err := conn.PrepareBatch(t.Context(), "INSERT INTO "+table.Name+" (`"+strings.Join(table.Columns(), "`, `")+"`)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer batch.Close()
-	if err := table.Append(batch, rows); err != nil {
-		t.Fatal(err)
-	}
-	if err := batch.Send(); err != nil {
+	if err := table.Insert(t.Context(), conn, rows); err != nil {
 		t.Fatal(err)
 	}
 }
