@@ -8,6 +8,7 @@
 package aggregator
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -99,7 +100,11 @@ var errStopping = errors.New("the aggregator is stopping")
 // stored (the rest is), with 429 or 503 for what may be later.
 func (a *Aggregator) Push(ctx context.Context, tenant string, req *push.PushRequest) error {
 	batch := ingest.Decode(tenant, req)
-	if err := a.submit(ctx, &batch); err != nil {
+	return a.push(ctx, &batch)
+}
+
+func (a *Aggregator) push(ctx context.Context, batch *ingest.Batch) error {
+	if err := a.submit(ctx, batch); err != nil {
 		return unavailable(err)
 	}
 	if err := batch.Err(); err != nil {
@@ -111,11 +116,16 @@ func (a *Aggregator) Push(ctx context.Context, tenant string, req *push.PushRequ
 
 // PushEncoded is Push of a request in protobuf. It keeps nothing of raw.
 func (a *Aggregator) PushEncoded(ctx context.Context, tenant string, raw []byte) error {
-	req, err := wire.DecodeRaw(raw)
+	return a.pushRaw(ctx, tenant, bytes.Clone(raw))
+}
+
+// pushRaw is PushEncoded that keeps raw.
+func (a *Aggregator) pushRaw(ctx context.Context, tenant string, raw []byte) error {
+	batch, err := ingest.DecodeRaw(tenant, raw)
 	if err != nil {
 		return &wire.StatusError{Code: 400, Message: err.Error()}
 	}
-	return a.Push(ctx, tenant, req)
+	return a.push(ctx, &batch)
 }
 
 // Events takes events and returns when they are stored. Any error means: again, later.

@@ -1,7 +1,6 @@
 package aggregator
 
 import (
-	"fmt"
 	"log/slog"
 	"sync"
 	"testing"
@@ -71,7 +70,6 @@ func BenchmarkPush(b *testing.B) {
 	a := New(DefaultConfig(), conn, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), noop.NewTracerProvider())
 	go func() { _ = a.Run(b.Context()) }()
 	bodies := pushes(b, max(b.N, 5000), 5000)
-	fmt.Println(len(bodies))
 	b.ReportAllocs()
 	b.ResetTimer()
 	var wg sync.WaitGroup
@@ -80,9 +78,9 @@ func BenchmarkPush(b *testing.B) {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			req, err := wire.DecodePush(body, wire.MediaPush)
+			raw, err := wire.InflatePush(body, wire.MediaPush)
 			if err == nil {
-				err = a.Push(b.Context(), "default", req)
+				err = a.pushRaw(b.Context(), "default", raw)
 			}
 			if err != nil {
 				b.Error(err)

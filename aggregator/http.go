@@ -23,12 +23,12 @@ func (a *Aggregator) servePush(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	req, err := wire.DecodePush(body, r.Header.Get("Content-Type"))
+	raw, err := wire.InflatePush(body, r.Header.Get("Content-Type"))
 	if err != nil {
 		wire.Refuse(w, err)
 		return
 	}
-	err = a.Push(r.Context(), wire.Tenant(r), req)
+	err = a.pushRaw(r.Context(), wire.Tenant(r), raw)
 	var status *wire.StatusError
 	switch {
 	case err == nil:

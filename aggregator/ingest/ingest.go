@@ -167,19 +167,19 @@ func parseStream(tenant, text string) (*sender, error) {
 		}
 		switch l.Name {
 		case wire.LabelNamespace:
-			s.ref.Namespace = l.Value
+			s.ref.Namespace = strings.Clone(l.Value) // else it would keep the whole push
 		case wire.LabelVersion:
-			s.ref.Version = l.Value
+			s.ref.Version = strings.Clone(l.Value)
 		case wire.LabelInstance:
-			s.ref.Instance = l.Value
+			s.ref.Instance = strings.Clone(l.Value)
 		case wire.LabelHost:
-			s.host = l.Value
+			s.host = strings.Clone(l.Value)
 		case wire.LabelStream:
 			s.stream = faas.Stream(l.Value)
 		}
 		for rank := range named {
 			if l.Name == functionLabels[rank] && l.Value != "" {
-				s.ref.Function, named = l.Value, rank
+				s.ref.Function, named = strings.Clone(l.Value), rank
 				break
 			}
 		}

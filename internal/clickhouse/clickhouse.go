@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
@@ -51,6 +52,9 @@ func Parse(dsn string) (*clickhousego.Options, error) {
 	}
 	if opts.Compression == nil {
 		opts.Compression = &clickhousego.Compression{Method: clickhousego.CompressionLZ4}
+		if local(opts.Addr) {
+			opts.Compression.Method = clickhousego.CompressionNone // memory is faster than any codec
+		}
 	}
 	opts.DialTimeout = cmp.Or(opts.DialTimeout, dialTimeout)
 	opts.ReadTimeout = cmp.Or(opts.ReadTimeout, readTimeout)
@@ -58,6 +62,17 @@ func Parse(dsn string) (*clickhousego.Options, error) {
 	opts.MaxOpenConns = cmp.Or(opts.MaxOpenConns, maxOpenConns)
 	opts.MaxIdleConns = cmp.Or(opts.MaxIdleConns, min(maxIdleConns, opts.MaxOpenConns))
 	return opts, nil
+}
+
+// local reports whether all addresses are of this machine.
+func local(addrs []string) bool {
+	for _, addr := range addrs {
+		host, _, err := net.SplitHostPort(addr)
+		if err != nil || !net.ParseIP(host).IsLoopback() {
+			return false
+		}
+	}
+	return true
 }
 
 // OpenOptions is Open for options that Parse returned and the caller changed.

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	clickhousego "github.com/ClickHouse/clickhouse-go/v2"
+
 	"github.com/coldscope/coldscope/internal/clickhouse"
 	"github.com/coldscope/coldscope/internal/clickhouse/clickhousetest"
 )
@@ -25,6 +27,16 @@ func TestParseDefaults(t *testing.T) {
 	}
 	if opts, err = clickhouse.Parse("clickhouse://h"); err != nil || opts.MaxOpenConns == 0 || opts.DialTimeout == 0 || opts.ReadTimeout == 0 {
 		t.Errorf("no defaults: %+v, %v", opts, err)
+	}
+	for dsn, want := range map[string]clickhousego.CompressionMethod{
+		"clickhouse://10.0.0.1:9000": clickhousego.CompressionLZ4, "clickhouse://db:9000": clickhousego.CompressionLZ4,
+		"clickhouse://127.0.0.1:9000": clickhousego.CompressionNone, "clickhouse://[::1]:9000": clickhousego.CompressionNone,
+		"clickhouse://127.0.0.1:9000,10.0.0.1:9000": clickhousego.CompressionLZ4,
+		"clickhouse://127.0.0.1:9000?compress=zstd": clickhousego.CompressionZSTD,
+	} {
+		if opts, err := clickhouse.Parse(dsn); err != nil || opts.Compression.Method != want {
+			t.Errorf("%s: compression %v, %v, want %v", dsn, opts.Compression.Method, err, want)
+		}
 	}
 }
 

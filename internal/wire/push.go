@@ -74,9 +74,9 @@ func EncodePush(req *push.PushRequest) ([]byte, error) {
 // ErrTooLarge is wrapped by DecodePush for a body over the limits.
 var ErrTooLarge = errors.New("body is too large")
 
-// DecodePush reads the body of a Loki push in protobuf and snappy. (Loki's
-// rule: whatever is not JSON is taken for that.)
-func DecodePush(body []byte, contentType string) (*push.PushRequest, error) {
+// InflatePush gives the protobuf of a Loki push's body. (Loki's rule: whatever
+// is not JSON is taken for protobuf and snappy.)
+func InflatePush(body []byte, contentType string) ([]byte, error) {
 	if media, _, err := mime.ParseMediaType(contentType); err == nil && media == "application/json" {
 		return nil, fmt.Errorf("%w %q: send %s with snappy", ErrMediaType, media, MediaPush)
 	}
@@ -91,9 +91,14 @@ func DecodePush(body []byte, contentType string) (*push.PushRequest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("not a snappy block: %w", err)
 	}
-	req := new(push.PushRequest)
-	if err := req.Unmarshal(raw); err != nil {
-		return nil, fmt.Errorf("not a Loki push request: %w", err)
+	return raw, nil
+}
+
+// DecodePush reads the body of a Loki push in protobuf and snappy.
+func DecodePush(body []byte, contentType string) (*push.PushRequest, error) {
+	raw, err := InflatePush(body, contentType)
+	if err != nil {
+		return nil, err
 	}
-	return req, nil
+	return DecodeRaw(raw)
 }
