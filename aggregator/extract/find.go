@@ -1,0 +1,290 @@
+package extract
+
+import (
+	"math/bits"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/coldscope/coldscope/internal/faas"
+)
+
+// Bounds of what is taken for a request ID.
+const (
+	minID  = 8
+	maxID  = 128
+	maxIDs = 4 // of a line
+)
+
+// finder finds what follows the names that it knows, in any text.
+type finder struct {
+	byLast   [256][]name // by the name's last byte, in either case
+	patterns []*regexp.Regexp
+}
+
+// name is what may stand before a colon or an equals sign.
+type name struct {
+	text string // lower case; each of _-. and space stands for one of them, or none
+	kind kind
+}
+
+type kind uint8
+
+const (
+	requestID kind = iota
+	traceID
+	datadogTraceID
+	spanID
+	datadogSpanID
+	traceparent
+	amazonRoot
+	level
+)
+
+// ownNames are those of tracing libraries and headers, and of levels, which
+// count where nothing else tells.
+var ownNames = []name{
+	{"dd.trace_id", datadogTraceID}, {"dd.span_id", datadogSpanID},
+	{"trace_id", traceID}, {"span_id", spanID}, {"trace", traceID}, {"@tr", traceID}, {"@sp", spanID},
+	{"traceparent", traceparent}, {"root", amazonRoot},
+	{"level", level}, {"lvl", level}, {"severity", level},
+}
+
+// unboundedBytes is from which length on a name may be the end of any other
+// (myrequestid); a shorter one begins where a word does (grid is no rid).
+const unboundedBytes = len("request_id")
+
+func newFinder(keys []string, patterns []*regexp.Regexp) finder {
+	f := finder{patterns: patterns}
+	add := func(n name) {
+		last := n.text[len(n.text)-1]
+		f.byLast[last] = append(f.byLast[last], n)
+		if upper := last &^ 0x20; isUpper(upper) && isLetter(last) {
+			f.byLast[upper] = append(f.byLast[upper], n)
+		}
+	}
+	for _, k := range keys {
+		add(name{strings.ToLower(k), requestID})
+	}
+	for _, n := range ownNames {
+		add(n)
+	}
+	return f
+}
+
+// find looks for IDs in s, whatever it is.
+func (x *Extractor) find(s string, f *found) {
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		v := load(s, i)
+		for m := equal(v, ':') | equal(v, '='); m != 0; m &= m - 1 {
+			if p := i + bits.TrailingZeros64(m)/8; s[p] == ':' || s[p] == '=' {
+				x.sign(s, p, f)
+			}
+		}
+	}
+	for ; i < len(s); i++ {
+		if s[i] == ':' || s[i] == '=' {
+			x.sign(s, i, f)
+		}
+	}
+	for _, re := range x.ids.patterns {
+		for rest := s; !f.full(); {
+			m := re.FindStringSubmatchIndex(rest)
+			if m == nil {
+				break
+			}
+			if m[2] >= 0 && m[3]-m[2] == idEnd(rest[m[2]:m[3]]) {
+				f.add(rest[m[2]:m[3]])
+			}
+			if m[1] == 0 {
+				break // it matches nothing, and would for ever
+			}
+			rest = rest[m[1]:]
+		}
+	}
+}
+
+// sign looks at the colon or equals sign at p.
+func (x *Extractor) sign(s string, p int, f *found) {
+	end := p
+	for end > 0 && isQuote(s[end-1]) {
+		end--
+	}
+	if end == 0 {
+		return
+	}
+	for _, n := range x.ids.byLast[s[end-1]] {
+		if at := n.begins(s[:end]); at >= 0 {
+			from := p + 1
+			for from < len(s) && isQuote(s[from]) {
+				from++
+			}
+			x.value(n.kind, s, at, from, f)
+			return
+		}
+	}
+}
+
+// value takes what begins at from; its name began at at.
+func (x *Extractor) value(k kind, s string, at, from int, f *found) {
+	v := s[from:]
+	switch k {
+	case requestID:
+		if n := idEnd(v); n > 0 {
+			f.add(v[:n])
+		}
+	case traceID, datadogTraceID:
+		f.setTrace(v, k == datadogTraceID)
+	case spanID, datadogSpanID:
+		if !strings.HasSuffix(strings.ToLower(strings.TrimRight(s[max(0, at-7):at], "_-. ")), "parent") {
+			f.setSpan(v, k == datadogSpanID)
+		}
+	case traceparent:
+		if len(v) >= 55 && hexEnd(v) == 2 && v[2] == '-' && v[35] == '-' && hexEnd(v[36:]) == 16 && v[52] == '-' && hexEnd(v[3:]) == 32 {
+			f.setTrace(v[3:], false)
+			f.setSpan(v[36:], false)
+			if x.traceparent {
+				f.add(v[3:35])
+			}
+		}
+	case amazonRoot:
+		if id, text := amazonTrace(v); id != "" && f.trace == "" {
+			f.trace, f.traceText = id, text
+		}
+	case level:
+		if f.severity == faas.SeverityUnknown && (at == 0 || strings.IndexByte("?&/.-_", s[at-1]) < 0) {
+			n := 0
+			for n < len(v) && isLetter(v[n]) {
+				n++
+			}
+			f.severity = levelWord(v[:n])
+		}
+	}
+}
+
+// begins gives where n begins if s ends with it, else -1.
+func (n name) begins(s string) int {
+	at := len(s)
+	for i := len(n.text) - 1; i >= 0; i-- {
+		c := n.text[i]
+		switch {
+		case isSeparator(c):
+			if at > 0 && isSeparator(s[at-1]) {
+				at--
+			}
+		case at > 0 && lowerByte(s[at-1]) == c:
+			at--
+		default:
+			return -1
+		}
+	}
+	if at == 0 || n.kind == requestID && len(n.text) >= unboundedBytes {
+		return at
+	}
+	before := s[at-1]
+	if isDigit(before) || isUpper(before) || isLetter(before) && !isUpper(s[at]) {
+		return -1
+	}
+	return at
+}
+
+func isSeparator(c byte) bool { return c == '_' || c == '-' || c == '.' || c == ' ' }
+func isQuote(c byte) bool     { return c == '"' || c == '\'' || c == ' ' }
+
+// idEnd gives the length of the request ID that s begins with, 0 if it does not.
+func idEnd(s string) int {
+	end := 0
+	for end < len(s) && end <= maxID && isIDByte(s[end]) {
+		end++
+	}
+	if end < minID || end > maxID {
+		return 0
+	}
+	return end
+}
+
+func isIDByte(c byte) bool { return isLetter(c) || isDigit(c) || c == '-' || c == '_' }
+
+// hexEnd gives how many hexadecimal digits s begins with.
+func hexEnd(s string) int {
+	n := 0
+	for n < len(s) && (isDigit(s[n]) || s[n]|0x20 >= 'a' && s[n]|0x20 <= 'f') {
+		n++
+	}
+	return n
+}
+
+// setTrace takes the trace ID that v begins with: 32 or 16 hexadecimal digits,
+// a UUID, X-Ray's 1-xxxxxxxx-xxxxxxxxxxxxxxxxxxxxxxxx, Google Cloud's
+// projects/P/traces/ID, or Datadog's number.
+func (f *found) setTrace(v string, datadog bool) {
+	if f.trace != "" {
+		return
+	}
+	if rest, ok := strings.CutPrefix(v, "projects/"); ok {
+		if _, v, ok = strings.Cut(rest[:min(len(rest), 128)], "/traces/"); !ok {
+			return
+		}
+	}
+	end := idEnd(v)
+	switch text := v[:end]; {
+	case datadog && end <= 20:
+		f.trace = decimal(text)
+	case (end == 32 || end == 16) && hexEnd(text) == end:
+		f.trace = normal(text)
+	case end == 36 && text[8] == '-' && text[13] == '-' && text[18] == '-' && text[23] == '-':
+		if id := strings.ReplaceAll(text, "-", ""); hexEnd(id) == 32 {
+			f.trace = normal(id)
+		}
+	default:
+		f.trace, _ = amazonTrace(text)
+	}
+	if f.trace != "" {
+		f.traceText = v[:end]
+	}
+}
+
+func (f *found) setSpan(v string, datadog bool) {
+	if f.span != "" {
+		return
+	}
+	end := idEnd(v)
+	switch text := v[:end]; {
+	case datadog && end <= 20:
+		f.span = decimal(text)
+	case end == 16 && hexEnd(text) == 16:
+		f.span = normal(text)
+	}
+	if f.span != "" {
+		f.spanText = v[:end]
+	}
+}
+
+// normal is id in lower case, empty if it is nothing but zeros, which means
+// none.
+func normal(id string) string {
+	if strings.Trim(id, "0") == "" {
+		return ""
+	}
+	return strings.ToLower(id)
+}
+
+// decimal is a number of 64 bits as 16 hexadecimal digits.
+func decimal(text string) string {
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || n == 0 {
+		return ""
+	}
+	id := strconv.FormatUint(n, 16)
+	return strings.Repeat("0", 16-len(id)) + id
+}
+
+// amazonTrace reads an X-Ray trace ID.
+func amazonTrace(v string) (id, text string) {
+	const bytes = len("1-xxxxxxxx-xxxxxxxxxxxxxxxxxxxxxxxx")
+	if len(v) < bytes || v[:2] != "1-" || hexEnd(v[2:]) != 8 || v[10] != '-' || hexEnd(v[11:]) != 24 {
+		return "", ""
+	}
+	return normal(v[2:10] + v[11:bytes]), v[:bytes]
+}
