@@ -19,6 +19,7 @@ const (
 // finder finds what follows the names that it knows, in any text.
 type finder struct {
 	byLast   [256][]name // by the name's last byte, in either case
+	ends     [256]bool   // bytes before a colon at which it pays to look closer
 	patterns []*regexp.Regexp
 }
 
@@ -33,9 +34,7 @@ type kind uint8
 const (
 	requestID kind = iota
 	traceID
-	datadogTraceID
 	spanID
-	datadogSpanID
 	traceparent
 	amazonRoot
 	level
@@ -44,7 +43,6 @@ const (
 // ownNames are those of tracing libraries and headers, and of levels, which
 // count where nothing else tells.
 var ownNames = []name{
-	{"dd.trace_id", datadogTraceID}, {"dd.span_id", datadogSpanID},
 	{"trace_id", traceID}, {"span_id", spanID}, {"trace", traceID}, {"@tr", traceID}, {"@sp", spanID},
 	{"traceparent", traceparent}, {"root", amazonRoot},
 	{"level", level}, {"lvl", level}, {"severity", level},
@@ -55,19 +53,20 @@ var ownNames = []name{
 const unboundedBytes = len("request_id")
 
 func newFinder(keys []string, patterns []*regexp.Regexp) finder {
+	var names []name
+	for _, k := range keys {
+		names = append(names, name{strings.ToLower(k), requestID})
+	}
 	f := finder{patterns: patterns}
-	add := func(n name) {
-		last := n.text[len(n.text)-1]
-		f.byLast[last] = append(f.byLast[last], n)
-		if upper := last &^ 0x20; isUpper(upper) && isLetter(last) {
-			f.byLast[upper] = append(f.byLast[upper], n)
+	for _, n := range append(names, ownNames...) {
+		for c := range f.byLast {
+			if lowerByte(byte(c)) == n.text[len(n.text)-1] {
+				f.byLast[c] = append(f.byLast[c], n)
+			}
 		}
 	}
-	for _, k := range keys {
-		add(name{strings.ToLower(k), requestID})
-	}
-	for _, n := range ownNames {
-		add(n)
+	for c, names := range f.byLast {
+		f.ends[c] = len(names) > 0 || isQuote(byte(c))
 	}
 	return f
 }
@@ -78,7 +77,7 @@ func (x *Extractor) find(s string, f *found) {
 	for ; i+8 <= len(s); i += 8 {
 		v := load(s, i)
 		for m := equal(v, ':') | equal(v, '='); m != 0; m &= m - 1 {
-			if p := i + bits.TrailingZeros64(m)/8; s[p] == ':' || s[p] == '=' {
+			if p := i + bits.TrailingZeros64(m)/8; p > 0 && x.ids.ends[s[p-1]] && (s[p] == ':' || s[p] == '=') {
 				x.sign(s, p, f)
 			}
 		}
@@ -94,8 +93,10 @@ func (x *Extractor) find(s string, f *found) {
 			if m == nil {
 				break
 			}
-			if m[2] >= 0 && m[3]-m[2] == idEnd(rest[m[2]:m[3]]) {
-				f.add(rest[m[2]:m[3]])
+			if m[2] >= 0 {
+				if id := rest[m[2]:m[3]]; id != "" && idEnd(id) == len(id) {
+					f.add(id)
+				}
 			}
 			if m[1] == 0 {
 				break // it matches nothing, and would for ever
@@ -134,16 +135,16 @@ func (x *Extractor) value(k kind, s string, at, from int, f *found) {
 		if n := idEnd(v); n > 0 {
 			f.add(v[:n])
 		}
-	case traceID, datadogTraceID:
-		f.setTrace(v, k == datadogTraceID)
-	case spanID, datadogSpanID:
-		if !strings.HasSuffix(strings.ToLower(strings.TrimRight(s[max(0, at-7):at], "_-. ")), "parent") {
-			f.setSpan(v, k == datadogSpanID)
+	case traceID:
+		f.setTrace(v, strings.HasSuffix(s[:at], "dd."))
+	case spanID:
+		if before := strings.TrimRight(s[:at], "_-."); !equalFold(before[max(0, len(before)-len("parent")):], "parent") {
+			f.setSpan(v, strings.HasSuffix(s[:at], "dd."))
 		}
 	case traceparent:
 		if len(v) >= 55 && hexEnd(v) == 2 && v[2] == '-' && v[35] == '-' && hexEnd(v[36:]) == 16 && v[52] == '-' && hexEnd(v[3:]) == 32 {
-			f.setTrace(v[3:], false)
-			f.setSpan(v[36:], false)
+			f.setTrace(v[3:35], false)
+			f.setSpan(v[36:52], false)
 			if x.traceparent {
 				f.add(v[3:35])
 			}
@@ -195,7 +196,7 @@ func isQuote(c byte) bool     { return c == '"' || c == '\'' || c == ' ' }
 // idEnd gives the length of the request ID that s begins with, 0 if it does not.
 func idEnd(s string) int {
 	end := 0
-	for end < len(s) && end <= maxID && isIDByte(s[end]) {
+	for end < len(s) && end <= maxID && idBytes[s[end]] {
 		end++
 	}
 	if end < minID || end > maxID {
@@ -203,6 +204,14 @@ func idEnd(s string) int {
 	}
 	return end
 }
+
+// idBytes are those of isIDByte.
+var idBytes = func() (is [256]bool) {
+	for c := range is {
+		is[c] = isIDByte(byte(c))
+	}
+	return is
+}()
 
 func isIDByte(c byte) bool { return isLetter(c) || isDigit(c) || c == '-' || c == '_' }
 
@@ -229,8 +238,9 @@ func (f *found) setTrace(v string, datadog bool) {
 	}
 	end := idEnd(v)
 	switch text := v[:end]; {
-	case datadog && end <= 20:
-		f.trace = decimal(text)
+	case datadog && end <= maxDecimal:
+		end = skip(v, 0, '0', '9')
+		f.trace = decimal(v[:end])
 	case (end == 32 || end == 16) && hexEnd(text) == end:
 		f.trace = normal(text)
 	case end == 36 && text[8] == '-' && text[13] == '-' && text[18] == '-' && text[23] == '-':
@@ -245,21 +255,27 @@ func (f *found) setTrace(v string, datadog bool) {
 	}
 }
 
+// setSpan takes the span ID that v begins with: 16 hexadecimal digits, or
+// Datadog's number.
 func (f *found) setSpan(v string, datadog bool) {
 	if f.span != "" {
 		return
 	}
 	end := idEnd(v)
-	switch text := v[:end]; {
-	case datadog && end <= 20:
-		f.span = decimal(text)
-	case end == 16 && hexEnd(text) == 16:
-		f.span = normal(text)
+	switch {
+	case datadog && end <= maxDecimal:
+		end = skip(v, 0, '0', '9')
+		f.span = decimal(v[:end])
+	case end == 16 && hexEnd(v) == 16:
+		f.span = normal(v[:end])
 	}
 	if f.span != "" {
 		f.spanText = v[:end]
 	}
 }
+
+// maxDecimal is how many digits the longest number of 64 bits has.
+const maxDecimal = 20
 
 // normal is id in lower case, empty if it is nothing but zeros, which means
 // none.

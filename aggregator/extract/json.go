@@ -21,14 +21,14 @@ const (
 // json reads the body as a JSON object and reports whether it is one, down to
 // the last byte. It takes what encoding/json takes.
 func (r *reader) json() bool {
-	s := strings.Trim(r.s, jsonSpaces)
-	if len(s) < 2 || s[0] != '{' || s[len(s)-1] != '}' {
+	if r.spaces(); r.peek() != '{' {
 		return false
 	}
 	sent := len(r.attrs)
-	r.s = s
-	if r.object("", 1, r.x.keepAll) && r.at == len(s) {
-		return true
+	if r.object("", 1, r.x.keepAll) {
+		if r.spaces(); r.at == len(r.s) {
+			return true
+		}
 	}
 	r.restart(sent)
 	return false
@@ -191,7 +191,13 @@ func (r *reader) take(c byte) bool {
 }
 
 func (r *reader) spaces() {
-	for r.at < len(r.s) && r.s[r.at] <= ' ' && strings.IndexByte(jsonSpaces, r.s[r.at]) >= 0 {
+	if r.at < len(r.s) && r.s[r.at] <= ' ' {
+		r.manySpaces()
+	}
+}
+
+func (r *reader) manySpaces() {
+	for r.at < len(r.s) && strings.IndexByte(jsonSpaces, r.s[r.at]) >= 0 {
 		r.at++
 	}
 }
@@ -300,7 +306,8 @@ func unescape(s string) string {
 	}
 }
 
-var escapes = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
+// escapes are JSON's of two bytes, and logfmt's \'.
+var escapes = [256]byte{'"': '"', '\'': '\'', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
 // hexRune reads four hexadecimal digits.
 func hexRune(s string) rune {

@@ -13,7 +13,7 @@ func (r *reader) logfmt() bool {
 		return false
 	}
 	sent := len(r.attrs)
-	pairs, words := 0, 0
+	pairs, words, empty := 0, 0, false
 	for r.at = 0; ; {
 		for r.at < len(r.s) && r.s[r.at] <= ' ' {
 			r.at++
@@ -27,7 +27,7 @@ func (r *reader) logfmt() bool {
 		}
 		key := r.s[from:r.at]
 		if !r.take('=') {
-			if words++; r.peek() == '"' {
+			if words++; empty || r.peek() == '"' { // "frame=  100" is a progress bar's
 				r.restart(sent)
 				return false
 			}
@@ -39,6 +39,7 @@ func (r *reader) logfmt() bool {
 			return false
 		}
 		pairs++
+		empty = value == ""
 		r.logfmtField(key, value)
 	}
 	if pairs < 2 || pairs <= words {
@@ -73,7 +74,7 @@ func (r *reader) logfmtValue() (value string, ok bool) {
 	for r.at++; r.at < len(r.s) && r.s[r.at] != '"'; r.at++ {
 		if r.s[r.at] == '\\' {
 			escaped = true
-			json = json && escapeBytes(r.s[r.at:]) > 0
+			json = json && (escapeBytes(r.s[r.at:]) > 0 || strings.HasPrefix(r.s[r.at:], `\'`))
 			r.at++
 		}
 	}

@@ -85,12 +85,35 @@ func headSeverity(s string) (severity faas.Severity, sure bool) {
 		if severity == 0 && !negated {
 			severity = guess(word, s[end:], first)
 		}
-		negated = len(word) <= len("without") && (equalFold(word, "no") || equalFold(word, "without") || equalFold(word, "any") || equalFold(word, "zero"))
-		// A package's name and a month do not make what follows any less first.
-		first = first && (len(word) == 1 || word == "PHP" || end < len(s) && (s[end] == '.' || s[end] == '/' || s[end] == '-'))
+		negated = negates(word)
+		first = first && beforeFirst(word, s[end:])
 		i = end
 	}
 	return severity, false
+}
+
+// beforeFirst reports whether word, with rest behind it, leaves the next word
+// the first: as part of a date, a package's name, or PHP's own.
+func beforeFirst(word, rest string) bool {
+	if len(word) == 1 || word == "PHP" {
+		return true
+	}
+	return len(rest) > 1 && (rest[0] == '.' && isLetter(rest[1]) || (rest[0] == '/' || rest[0] == '-') && isDigit(rest[1]))
+}
+
+// negates reports whether word takes back a level that follows it.
+func negates(word string) bool {
+	switch len(word) {
+	case 2:
+		return equalFold(word, "no")
+	case 3:
+		return equalFold(word, "any")
+	case 4:
+		return equalFold(word, "zero")
+	case 7:
+		return equalFold(word, "without")
+	}
+	return false
 }
 
 // standsAsLevel reports whether the level's name s[i:end] is meant for one.
@@ -102,7 +125,7 @@ func standsAsLevel(s string, i, end int, first bool) bool {
 	if end < len(s) {
 		after = s[end]
 	}
-	if strings.ToUpper(s[i:end]) == s[i:end] {
+	if skip(s, i, 'A', 'Z') == end {
 		switch {
 		case strings.IndexByte("/-=$@%&?#", before) >= 0, strings.IndexByte("_-=.0123456789", after) >= 0:
 			return false
@@ -124,7 +147,7 @@ func standsAsLevel(s string, i, end int, first bool) bool {
 		after = s[end]
 	}
 	switch string([]byte{before, after}) {
-	case "[]", "()", "<>", "||", "\t\t":
+	case "[]", ":]", "()", "<>", "||", "\t\t":
 		return true
 	}
 	return false
