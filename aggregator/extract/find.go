@@ -75,8 +75,7 @@ func newFinder(keys []string, patterns []*regexp.Regexp) finder {
 func (x *Extractor) find(s string, f *found) {
 	i := 0
 	for ; i+8 <= len(s); i += 8 {
-		v := load(s, i)
-		for m := equal(v, ':') | equal(v, '='); m != 0; m &= m - 1 {
+		for m := either(load(s, i), ':', '='); m != 0; m &= m - 1 {
 			if p := i + bits.TrailingZeros64(m)/8; p > 0 && x.ids.ends[s[p-1]] && (s[p] == ':' || s[p] == '=') {
 				x.sign(s, p, f)
 			}

@@ -230,7 +230,7 @@ func (r *reader) skipText() (escaped, ok bool) {
 	for i := r.at + 1; ; {
 		for ; i+8 <= len(s); i += 8 {
 			v := load(s, i)
-			if m := equal(v, '"') | equal(v, '\\') | below(v, 0x20); m != 0 {
+			if m := either(v, '"', '\\') | below(v, ' '); m != 0 {
 				i += bits.TrailingZeros64(m) / 8
 				break
 			}

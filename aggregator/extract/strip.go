@@ -1,9 +1,6 @@
 package extract
 
-import (
-	"math/bits"
-	"strings"
-)
+import "strings"
 
 // What is taken out of a body: escape sequences (ECMA-48: CSI, OSC and its
 // like, with ESC or with a C1 character), and all other control characters but
@@ -27,35 +24,19 @@ func load(s string, i int) uint64 {
 
 // below marks v's bytes that are below n (at most 128). Bytes above a marked
 // one may be marked although they are not.
-func below(v uint64, n uint64) uint64 { return (v - n*ones) & ^v & highs }
+func below(v, n uint64) uint64 { return (v - n*ones) & ^v & highs }
 
-// equal does the same for bytes that are c.
-func equal(v uint64, c byte) uint64 { return below(v^uint64(c)*ones, 1) }
+// either does the same for bytes that are a or b.
+func either(v, a, b uint64) uint64 {
+	x, y := v^a*ones, v^b*ones
+	return ((x-ones)&^x | (y-ones)&^y) & highs
+}
 
 // firstControl gives the place of the first character in s that no body keeps,
 // -1 if there is none.
 func firstControl(s string) int {
-	first := -1
-	i := 0
-words:
-	for ; i+8 <= len(s); i += 8 {
-		for m := below(load(s, i), 0x20); m != 0; m &= m - 1 {
-			if at := i + bits.TrailingZeros64(m)/8; control(s, at) > 0 {
-				first = at
-				break words
-			}
-		}
-	}
-	for ; i < len(s) && first < 0; i++ {
-		if s[i] < 0x20 && control(s, i) > 0 {
-			first = i
-		}
-	}
-	end := len(s)
-	if first >= 0 {
-		end = first
-	}
-	for i := 0; i < end; { // C1
+	end := firstASCII(s)
+	for i := 0; i < end; i++ { // C1
 		n := strings.IndexByte(s[i:end], 0xC2)
 		if n < 0 {
 			break
@@ -63,9 +44,27 @@ words:
 		if i += n; control(s, i) > 0 {
 			return i
 		}
-		i++
 	}
-	return first
+	if end == len(s) {
+		return -1
+	}
+	return end
+}
+
+// firstASCII gives the place of the first such character in ASCII, else len(s).
+func firstASCII(s string) int {
+	for i := 0; i < len(s); {
+		if i+32 <= len(s) && (below(load(s, i), ' ')|below(load(s, i+8), ' ')|below(load(s, i+16), ' ')|below(load(s, i+24), ' ')) == 0 {
+			i += 32
+			continue
+		}
+		for stop := min(i+32, len(s)); i < stop; i++ {
+			if s[i] < ' ' && control(s, i) > 0 {
+				return i
+			}
+		}
+	}
+	return len(s)
 }
 
 // control gives the bytes of the character at i if no body keeps it, else 0.

@@ -62,20 +62,20 @@ func prefixSeverity(s string) faas.Severity {
 func headSeverity(s string) (severity faas.Severity, sure bool) {
 	first, negated := true, false // no word came yet; the last one was a no
 	for i := 0; i < len(s); {
-		switch c := s[i]; {
-		case c == '"' || c == '\n':
+		switch classes[s[i]] {
+		case other:
+			i++
+			continue
+		case stop:
 			return severity, false
-		case isDigit(c) || c == '_': // what it begins is no level: 05Z, 3PM
-			for i++; i < len(s) && (isDigit(s[i]) || isLetter(s[i]) || s[i] == '_'); {
+		case digit: // what it begins is no level: 05Z, 3PM
+			for i++; i < len(s) && (classes[s[i]] == digit || classes[s[i]] == letter); {
 				i++
 			}
 			continue
-		case !isLetter(c):
-			i++
-			continue
 		}
 		end := i + 1
-		for end < len(s) && isLetter(s[end]) {
+		for end < len(s) && classes[s[end]] == letter {
 			end++
 		}
 		word := s[i:end]
@@ -91,6 +91,28 @@ func headSeverity(s string) (severity faas.Severity, sure bool) {
 	}
 	return severity, false
 }
+
+// Classes of bytes in a header.
+const (
+	other = iota
+	letter
+	digit // or _
+	stop
+)
+
+var classes = func() (is [256]uint8) {
+	for c := range is {
+		switch b := byte(c); {
+		case isLetter(b):
+			is[c] = letter
+		case isDigit(b), b == '_':
+			is[c] = digit
+		case b == '"', b == '\n':
+			is[c] = stop
+		}
+	}
+	return is
+}()
 
 // beforeFirst reports whether word, with rest behind it, leaves the next word
 // the first: as part of a date, a package's name, or PHP's own.
