@@ -2,9 +2,9 @@
 // and span, the request IDs that it carries, and the fields of a JSON object or
 // of logfmt as attributes. It also takes escape sequences out of the body.
 //
-// A line is looked at once as bytes (control characters), once by the names
-// before its colons and equals signs (IDs, wherever they stand), and once as
-// what it is: a JSON object, logfmt, or text with a header. What a sender said
+// A line is looked at once for control characters and for the names before its
+// colons and equals signs (IDs, wherever they stand), and once as what it is: a
+// JSON object, logfmt, or text with a header. What a sender said
 // of a line is never overruled. Nothing in a line opens or closes a request: a
 // user's line that looks like a platform's is just a line.
 package extract
@@ -45,16 +45,16 @@ func New(cfg Config) (*Extractor, error) {
 // without l.RequestID. These, and all that is filled, are mostly parts of Body:
 // who keeps one longer than the line clones it.
 func (x *Extractor) Line(l *faas.Line, ids []string) []string {
-	if at := firstControl(l.Body); at >= 0 {
+	r := x.readers.Get().(*reader)
+	defer x.readers.Put(r)
+	if r.begin(l, ids); x.find(l.Body, &r.found) >= 0 {
 		if l.Raw == "" {
 			l.Raw = l.Body
 		}
-		l.Body = strip(l.Body, at)
+		l.Body = strip(l.Body)
+		r.begin(l, ids)
+		x.find(l.Body, &r.found)
 	}
-	r := x.readers.Get().(*reader)
-	defer x.readers.Put(r)
-	r.begin(l, ids)
-	x.find(l.Body, &r.found)
 	if !r.json() && !r.logfmt() {
 		r.severity = textSeverity(l.Body, r.found.severity)
 	}

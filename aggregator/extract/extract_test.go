@@ -152,7 +152,7 @@ func TestText(t *testing.T) {
 		{17, "java.lang.IllegalStateException: could not process invoice"},
 		{17, "Caused by: java.net.ConnectException: refused"},
 		{17, `Exception in thread "main" java.lang.NullPointerException`},
-		{0, "\tat com.acme.orders.OrderService.process(Source.java:20) ~[app.jar!/:1]"},
+		{0, "\tat com.acme.orders.OrderService.process(Source.java:20) ~[app.jar!/:1]"}, {0, "    at new TypeError: (a.js:1)"}, {17, "at 10:30 ERROR x"}, {9, "  INFO app: x"},
 		// Python
 		{13, "WARNING:root:x"}, {17, "2026-01-02 03:04:05,678 - app - ERROR - x"}, {21, "CRITICAL:app:x"},
 		{17, "Traceback (most recent call last):\n  File \"a.py\", line 1"}, {17, "ValueError: bad"}, {17, "requests.exceptions.ConnectionError: no"},
@@ -238,7 +238,7 @@ func TestRequestIDs(t *testing.T) {
 
 func TestConfiguredIDs(t *testing.T) {
 	x := extractor(t, func(c *Config) {
-		c.RequestIDs = RequestIDs{Keys: []string{"Correlation-ID", "@job"}, Patterns: []string{`\breq<([^>]+)>`, `^(x*)`}, Traceparent: true}
+		c.RequestIDs = RequestIDs{Keys: []string{"Correlation-ID", "@job"}, Patterns: []string{`\breq<([^>]+)>`, `^(x*)`, `^job (\w+)|gone`}, Traceparent: true}
 	})
 	for line, want := range map[string][]string{
 		"correlation_id=abcdefgh":                               {"abcdefgh"},

@@ -27,6 +27,21 @@ type finder struct {
 type name struct {
 	text string // lower case; each of _-. and space stands for one of them, or none
 	kind kind
+	tail uint32 // tailOf(text)
+}
+
+// tailOf is the last three bytes of s, separators aside, in lower case: most
+// names that are not looked for are known by them. Zero if it has not so many.
+func tailOf(s string) uint32 {
+	var tail uint32
+	for i := len(s) - 1; i >= 0; i-- {
+		if c := s[i]; !isSeparator(c) {
+			if tail = tail<<8 | uint32(lowerByte(c)); tail >= 1<<16 {
+				return tail
+			}
+		}
+	}
+	return 0
 }
 
 type kind uint8
@@ -43,9 +58,10 @@ const (
 // ownNames are those of tracing libraries and headers, and of levels, which
 // count where nothing else tells.
 var ownNames = []name{
-	{"trace_id", traceID}, {"span_id", spanID}, {"trace", traceID}, {"@tr", traceID}, {"@sp", spanID},
-	{"traceparent", traceparent}, {"root", amazonRoot},
-	{"level", level}, {"lvl", level}, {"severity", level},
+	{text: "trace_id", kind: traceID}, {text: "trace", kind: traceID}, {text: "@tr", kind: traceID},
+	{text: "span_id", kind: spanID}, {text: "@sp", kind: spanID},
+	{text: "traceparent", kind: traceparent}, {text: "root", kind: amazonRoot},
+	{text: "level", kind: level}, {text: "lvl", kind: level}, {text: "severity", kind: level},
 }
 
 // unboundedBytes is from which length on a name may be the end of any other
@@ -55,10 +71,11 @@ const unboundedBytes = len("request_id")
 func newFinder(keys []string, patterns []*regexp.Regexp) finder {
 	var names []name
 	for _, k := range keys {
-		names = append(names, name{strings.ToLower(k), requestID})
+		names = append(names, name{text: strings.ToLower(k), kind: requestID})
 	}
 	f := finder{patterns: patterns}
 	for _, n := range append(names, ownNames...) {
+		n.tail = tailOf(n.text)
 		for c := range f.byLast {
 			if lowerByte(byte(c)) == n.text[len(n.text)-1] {
 				f.byLast[c] = append(f.byLast[c], n)
@@ -71,50 +88,75 @@ func newFinder(keys []string, patterns []*regexp.Regexp) finder {
 	return f
 }
 
-// find looks for IDs in s, whatever it is.
-func (x *Extractor) find(s string, f *found) {
+// find looks for IDs in s, whatever it is. Where s has a character that no body
+// keeps it gives its place and stops, else it gives -1: both are looked for in
+// one pass.
+func (x *Extractor) find(s string, f *found) int {
+	if at := firstC1(s); at >= 0 {
+		return at
+	}
 	i := 0
 	for ; i+8 <= len(s); i += 8 {
-		for m := either(load(s, i), ':', '='); m != 0; m &= m - 1 {
-			if p := i + bits.TrailingZeros64(m)/8; p > 0 && x.ids.ends[s[p-1]] && (s[p] == ':' || s[p] == '=') {
-				x.sign(s, p, f)
+		v := load(s, i)
+		for m := below(v, ' '); m != 0; m &= m - 1 {
+			if at := i + bits.TrailingZeros64(m)/8; control(s, at) > 0 {
+				return at
 			}
+		}
+		for m := either(v, ':', '='); m != 0; m &= m - 1 {
+			x.sign(s, i+bits.TrailingZeros64(m)/8, f)
 		}
 	}
 	for ; i < len(s); i++ {
-		if s[i] == ':' || s[i] == '=' {
-			x.sign(s, i, f)
+		if control(s, i) > 0 {
+			return i
 		}
+		x.sign(s, i, f)
 	}
+	x.match(s, f)
+	return -1
+}
+
+// match looks for the configured patterns.
+func (x *Extractor) match(s string, f *found) {
 	for _, re := range x.ids.patterns {
-		for rest := s; !f.full(); {
-			m := re.FindStringSubmatchIndex(rest)
-			if m == nil {
-				break
+		for _, m := range re.FindAllStringSubmatchIndex(s, maxIDs) {
+			if m[2] < 0 {
+				continue // the group had no part in it
 			}
-			if m[2] >= 0 {
-				if id := rest[m[2]:m[3]]; id != "" && idEnd(id) == len(id) {
-					f.add(id)
-				}
+			if id := s[m[2]:m[3]]; id != "" && idEnd(id) == len(id) {
+				f.add(id)
 			}
-			if m[1] == 0 {
-				break // it matches nothing, and would for ever
-			}
-			rest = rest[m[1]:]
 		}
 	}
 }
 
-// sign looks at the colon or equals sign at p.
+// sign looks at what may be a colon or an equals sign at p. It is small, and
+// most ends here: they stand in times, or behind names that nobody looks for.
 func (x *Extractor) sign(s string, p int, f *found) {
 	end := p
+	if end > 0 && s[end-1] == '"' {
+		end--
+	}
+	if end > 0 && x.ids.ends[s[end-1]] && (s[p] == ':' || s[p] == '=') {
+		x.named(s, p, end, f)
+	}
+}
+
+// named looks at the sign at p, behind a name that may end at end.
+func (x *Extractor) named(s string, p, end int, f *found) {
 	for end > 0 && isQuote(s[end-1]) {
 		end--
 	}
-	if end == 0 {
+	if end == 0 || !x.ids.ends[s[end-1]] {
 		return
 	}
-	for _, n := range x.ids.byLast[s[end-1]] {
+	tail := tailOf(s[:end])
+	for i := range x.ids.byLast[s[end-1]] {
+		n := &x.ids.byLast[s[end-1]][i]
+		if n.tail != tail && n.tail != 0 {
+			continue
+		}
 		if at := n.begins(s[:end]); at >= 0 {
 			from := p + 1
 			for from < len(s) && isQuote(s[from]) {
@@ -164,9 +206,13 @@ func (x *Extractor) value(k kind, s string, at, from int, f *found) {
 }
 
 // begins gives where n begins if s ends with it, else -1.
-func (n name) begins(s string) int {
+func (n *name) begins(s string) int {
 	at := len(s)
-	for i := len(n.text) - 1; i >= 0; i-- {
+	i := len(n.text) - 1
+	if strings.HasSuffix(s, n.text) { // most are written so
+		at, i = at-len(n.text), -1
+	}
+	for ; i >= 0; i-- {
 		c := n.text[i]
 		switch {
 		case isSeparator(c):

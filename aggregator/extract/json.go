@@ -219,7 +219,7 @@ func (r *reader) text() (string, bool) {
 	}
 	raw := r.s[from : r.at-1]
 	if escaped {
-		return stripped(unescape(raw)), true
+		return strip(unescape(raw)), true
 	}
 	return raw, true
 }

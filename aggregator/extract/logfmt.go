@@ -85,10 +85,10 @@ func (r *reader) logfmtValue() (value string, ok bool) {
 	switch {
 	case !escaped:
 	case json:
-		value = stripped(unescape(value))
+		value = strip(unescape(value))
 	default: // as logrus and slog write it
 		if unquoted, err := strconv.Unquote(r.s[from:r.at]); err == nil {
-			value = stripped(strings.ToValidUTF8(unquoted, "\uFFFD"))
+			value = strip(strings.ToValidUTF8(unquoted, "\uFFFD"))
 		}
 	}
 	return value, true

@@ -32,39 +32,18 @@ func either(v, a, b uint64) uint64 {
 	return ((x-ones)&^x | (y-ones)&^y) & highs
 }
 
-// firstControl gives the place of the first character in s that no body keeps,
-// -1 if there is none.
-func firstControl(s string) int {
-	end := firstASCII(s)
-	for i := 0; i < end; i++ { // C1
-		n := strings.IndexByte(s[i:end], 0xC2)
+// firstC1 gives the place of the first C1 character in s, -1 if there is none.
+func firstC1(s string) int {
+	for i := 0; i < len(s); i++ {
+		n := strings.IndexByte(s[i:], 0xC2)
 		if n < 0 {
-			break
+			return -1
 		}
 		if i += n; control(s, i) > 0 {
 			return i
 		}
 	}
-	if end == len(s) {
-		return -1
-	}
-	return end
-}
-
-// firstASCII gives the place of the first such character in ASCII, else len(s).
-func firstASCII(s string) int {
-	for i := 0; i < len(s); {
-		if i+32 <= len(s) && (below(load(s, i), ' ')|below(load(s, i+8), ' ')|below(load(s, i+16), ' ')|below(load(s, i+24), ' ')) == 0 {
-			i += 32
-			continue
-		}
-		for stop := min(i+32, len(s)); i < stop; i++ {
-			if s[i] < ' ' && control(s, i) > 0 {
-				return i
-			}
-		}
-	}
-	return len(s)
+	return -1
 }
 
 // control gives the bytes of the character at i if no body keeps it, else 0.
@@ -78,8 +57,12 @@ func control(s string, i int) int {
 	return 0
 }
 
-// strip takes out of s what no body keeps; at is the place of the first.
-func strip(s string, at int) string {
+// strip takes out of s what no body keeps.
+func strip(s string) string {
+	at := nextControl(s, 0)
+	if at == len(s) {
+		return s
+	}
 	out := make([]byte, 0, len(s))
 	for from := 0; ; {
 		out = append(out, s[from:at]...)
@@ -87,18 +70,17 @@ func strip(s string, at int) string {
 			return string(out)
 		}
 		from = sequenceEnd(s, at)
-		for at = from; at < len(s) && control(s, at) == 0; {
-			at++
-		}
+		at = nextControl(s, from)
 	}
 }
 
-// stripped is strip for a string that has most likely nothing to take out.
-func stripped(s string) string {
-	if at := firstControl(s); at >= 0 {
-		return strip(s, at)
+// nextControl gives the place of the first character from i on that no body
+// keeps, else len(s).
+func nextControl(s string, i int) int {
+	for i < len(s) && control(s, i) == 0 {
+		i++
 	}
-	return s
+	return i
 }
 
 // sequenceEnd gives the end of the escape sequence, or control character, at i.

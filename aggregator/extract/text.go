@@ -16,6 +16,9 @@ func textSeverity(s string, named faas.Severity) faas.Severity {
 	if severity := prefixSeverity(s); severity != 0 {
 		return severity
 	}
+	if s != "" && (s[0] == '\t' || s[0] == ' ') && strings.HasPrefix(strings.TrimLeft(s[:min(len(s), headBytes)], " \t"), "at ") {
+		return 0 // a frame of a stack, of many, whatever it calls
+	}
 	severity, sure := headSeverity(s[:min(len(s), headBytes)])
 	if sure {
 		return severity
@@ -62,21 +65,19 @@ func prefixSeverity(s string) faas.Severity {
 func headSeverity(s string) (severity faas.Severity, sure bool) {
 	first, negated := true, false // no word came yet; the last one was a no
 	for i := 0; i < len(s); {
-		switch classes[s[i]] {
-		case other:
+		for i < len(s) && classes[s[i]]&(letter|stop) == 0 {
 			i++
-			continue
-		case stop:
-			return severity, false
-		case digit: // what it begins is no level: 05Z, 3PM
-			for i++; i < len(s) && (classes[s[i]] == digit || classes[s[i]] == letter); {
-				i++
-			}
-			continue
+		}
+		if i == len(s) || classes[s[i]] == stop {
+			break
 		}
 		end := i + 1
 		for end < len(s) && classes[s[end]] == letter {
 			end++
+		}
+		if i > 0 && classes[s[i-1]] == digit { // what that begins is no level: 05Z, 3PM
+			i = end
+			continue
 		}
 		word := s[i:end]
 		if l := levelWord(word); l != 0 && !negated && standsAsLevel(s, i, end, first) {
@@ -94,9 +95,8 @@ func headSeverity(s string) (severity faas.Severity, sure bool) {
 
 // Classes of bytes in a header.
 const (
-	other = iota
-	letter
-	digit // or _
+	letter = 1 << iota
+	digit  // or _
 	stop
 )
 
