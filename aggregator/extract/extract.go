@@ -92,15 +92,7 @@ func (f *found) add(id string) {
 
 // column tells whether a column has value already.
 func (f *found) column(value string) bool {
-	if value == f.traceText || value == f.spanText {
-		return true
-	}
-	for _, id := range f.ids[f.had:] {
-		if value == id {
-			return true
-		}
-	}
-	return false
+	return value == f.traceText || value == f.spanText || slices.Contains(f.ids[f.had:], value)
 }
 
 // reader is the memory in which one line is read, to be used again.

@@ -142,7 +142,10 @@ func TestText(t *testing.T) {
 		{13, "W0102 15:04:05.000000       1 reflector.go:1] watch ended"},
 		{17, "E20260102 15:04:05.000000 1 a.cc:5] no"},
 		{21, "F0102 15:04:05.000000       1 main.go:1] exit"},
-		{17, "<3>out of memory"}, {10, "<29>Jan  2 15:04:05 host app[1]: started"}, {0, "<999>x"}, {0, "<b>x</b>"},
+		{17, "<3>out of memory"},
+		{10, "<29>Jan  2 15:04:05 host app[1]: started"},
+		{0, "<999>x"},
+		{0, "<b>x</b>"},
 		// Java
 		{17, "2026-01-02 03:04:05,678 ERROR [http-nio-8080-exec-10] com.acme.A - cannot merge"},
 		{9, "2026-01-02T03:04:05.678Z  INFO 1 --- [           main] c.e.App : no ERROR today"},
@@ -152,10 +155,17 @@ func TestText(t *testing.T) {
 		{17, "java.lang.IllegalStateException: could not process invoice"},
 		{17, "Caused by: java.net.ConnectException: refused"},
 		{17, `Exception in thread "main" java.lang.NullPointerException`},
-		{0, "\tat com.acme.orders.OrderService.process(Source.java:20) ~[app.jar!/:1]"}, {0, "    at new TypeError: (a.js:1)"}, {17, "at 10:30 ERROR x"}, {9, "  INFO app: x"},
+		{0, "\tat com.acme.orders.OrderService.process(Source.java:20) ~[app.jar!/:1]"},
+		{0, "    at new TypeError: (a.js:1)"},
+		{17, "at 10:30 ERROR x"},
+		{9, "  INFO app: x"},
 		// Python
-		{13, "WARNING:root:x"}, {17, "2026-01-02 03:04:05,678 - app - ERROR - x"}, {21, "CRITICAL:app:x"},
-		{17, "Traceback (most recent call last):\n  File \"a.py\", line 1"}, {17, "ValueError: bad"}, {17, "requests.exceptions.ConnectionError: no"},
+		{13, "WARNING:root:x"},
+		{17, "2026-01-02 03:04:05,678 - app - ERROR - x"},
+		{21, "CRITICAL:app:x"},
+		{17, "Traceback (most recent call last):\n  File \"a.py\", line 1"},
+		{17, "ValueError: bad"},
+		{17, "requests.exceptions.ConnectionError: no"},
 		{9, `INFO:     127.0.0.1:50000 - "GET / HTTP/1.1" 500 Internal Server Error`},
 		{9, "[2026-01-02 03:04:05 +0000] [1] [INFO] Listening at: http://0.0.0.0:8000 (1)"},
 		{17, "[2026-01-02 03:04:05,678: ERROR/MainProcess] Task raised"},
@@ -163,36 +173,78 @@ func TestText(t *testing.T) {
 		{10, "2026-01-02 03:04:05.678 | SUCCESS  | __main__:<module>:1 - x"},
 		{17, "[ERROR]\t2026-01-02T03:04:05.678Z\t" + testUUID + "\tx"},
 		// Go
-		{9, "INFO[0001] listening"}, {17, "ERRO[0001] no"}, {9, "3:04PM INF x a=1"}, {13, "2026-01-02T03:04:05Z WRN x"},
-		{13, "2026-01-02T03:04:05.678Z\twarn\ta/b.go:1\tx"}, {9, "2026-01-02T03:04:05.678Z [INFO]  agent: x"},
-		{21, "panic: runtime error: index out of range [3]"}, {21, "fatal error: all goroutines are asleep"},
-		{0, "goroutine 1 [running]:"}, {0, "2026/01/02 03:04:05 http: Server closed"},
+		{9, "INFO[0001] listening"},
+		{17, "ERRO[0001] no"},
+		{9, "3:04PM INF x a=1"},
+		{13, "2026-01-02T03:04:05Z WRN x"},
+		{13, "2026-01-02T03:04:05.678Z\twarn\ta/b.go:1\tx"},
+		{9, "2026-01-02T03:04:05.678Z [INFO]  agent: x"},
+		{21, "panic: runtime error: index out of range [3]"},
+		{21, "fatal error: all goroutines are asleep"},
+		{0, "goroutine 1 [running]:"},
+		{0, "2026/01/02 03:04:05 http: Server closed"},
 		{17, `[GIN] 2026/01/02 - 03:04:05 | 502 |   1.2ms |  10.0.0.1 | GET      "/"`},
 		{9, `[GIN] 2026/01/02 - 03:04:05 | 200 |   1.2ms |  10.0.0.1 | GET      "/"`},
 		// Node
-		{17, "error: cannot connect"}, {9, "info: started"}, {17, "npm ERR! code 1"}, {17, "TypeError: x is not a function"}, {17, "Error: Cannot find module"},
-		{17, "2026-01-02T03:04:05.678Z\t" + testUUID + "\tERROR\tInvoke Error"}, {13, "(node:7) Warning: x\n"[len("(node:7) "):]}, {5, "2026-01-02T03:04:05Z debug: x"},
+		{17, "error: cannot connect"},
+		{9, "info: started"},
+		{17, "npm ERR! code 1"},
+		{17, "TypeError: x is not a function"},
+		{17, "Error: Cannot find module"},
+		{17, "2026-01-02T03:04:05.678Z\t" + testUUID + "\tERROR\tInvoke Error"},
+		{13, "(node:7) Warning: x\n"[len("(node:7) "):]},
+		{5, "2026-01-02T03:04:05Z debug: x"},
 		// Rust, .NET, PHP, Ruby, Elixir
-		{9, "[2026-01-02T03:04:05Z INFO  app] x"}, {13, "2026-01-02T03:04:05.678901Z  WARN app::a: x"}, {17, "thread 'main' panicked at src/main.rs:1:1:"},
-		{17, "fail: Microsoft.AspNetCore.Server.Kestrel[13]"}, {9, "info: Microsoft.Hosting.Lifetime[14]"}, {18, "crit: A[0]"}, {17, "[15:04:05 ERR] x"},
-		{13, "2026-01-02 03:04:05.678 +00:00 [WRN] x"}, {17, "Unhandled exception. System.InvalidOperationException: x"},
-		{21, "PHP Fatal error:  Uncaught Exception: x in /a.php:1"}, {13, "PHP Warning:  x in /a.php on line 1"}, {10, "[02-Jan-2026 03:04:05] NOTICE: fpm is running, pid 1"},
-		{17, "[2026-01-02 03:04:05] local.ERROR: x"}, {13, "[2026-01-02T03:04:05.1+00:00] app.WARNING: x"},
-		{17, "E, [2026-01-02T03:04:05.678901 #7] ERROR -- : x"}, {17, "03:04:05.678 [error] GenServer terminating"},
+		{9, "[2026-01-02T03:04:05Z INFO  app] x"},
+		{13, "2026-01-02T03:04:05.678901Z  WARN app::a: x"},
+		{17, "thread 'main' panicked at src/main.rs:1:1:"},
+		{17, "fail: Microsoft.AspNetCore.Server.Kestrel[13]"},
+		{9, "info: Microsoft.Hosting.Lifetime[14]"},
+		{18, "crit: A[0]"},
+		{17, "[15:04:05 ERR] x"},
+		{13, "2026-01-02 03:04:05.678 +00:00 [WRN] x"},
+		{17, "Unhandled exception. System.InvalidOperationException: x"},
+		{21, "PHP Fatal error:  Uncaught Exception: x in /a.php:1"},
+		{13, "PHP Warning:  x in /a.php on line 1"},
+		{10, "[02-Jan-2026 03:04:05] NOTICE: fpm is running, pid 1"},
+		{17, "[2026-01-02 03:04:05] local.ERROR: x"},
+		{13, "[2026-01-02T03:04:05.1+00:00] app.WARNING: x"},
+		{17, "E, [2026-01-02T03:04:05.678901 #7] ERROR -- : x"},
+		{17, "03:04:05.678 [error] GenServer terminating"},
 		// Servers
 		{9, `10.0.0.1 - - [02/Jan/2026:03:04:05 +0000] "GET /ERROR?level=fatal HTTP/1.1" 404 5 "-" "curl"`},
 		{17, `10.0.0.1 - - [02/Jan/2026:03:04:05 +0000] "POST /a HTTP/2.0" 503 5 "-" "curl"`},
 		{17, `[2026-01-02T03:04:05.678Z] "GET /a HTTP/1.1" 503 UF 0 91 1 - "-" "curl"`},
 		{0, `10.0.0.1 - - [02/Jan/2026:03:04:05 +0000] "GET /a FTP" 503 5`},
-		{17, "2026/01/02 03:04:05 [error] 31#31: *1 open() failed"}, {19, "2026/01/02 03:04:05 [alert] 1#1: x"}, {13, "[2026-01-02 03:04:05.678][1][warning][main] [a.cc:1] x"},
+		{17, "2026/01/02 03:04:05 [error] 31#31: *1 open() failed"},
+		{19, "2026/01/02 03:04:05 [alert] 1#1: x"},
+		{13, "[2026-01-02 03:04:05.678][1][warning][main] [a.cc:1] x"},
 		{17, "[Fri Jan 02 03:04:05.678 2026] [core:error] [pid 7] x"},
 		{17, "2026-01-02 03:04:05.678 UTC [7] ERROR:  duplicate key"},
 		// A field in a text.
-		{17, "2026-01-02T03:04:05Z app level=error msg=x"}, {13, `prefix {"level":"warn","a":1}`}, {0, "GET /?level=error"},
+		{17, "2026-01-02T03:04:05Z app level=error msg=x"},
+		{13, `prefix {"level":"warn","a":1}`},
+		{0, "GET /?level=error"},
 		// Not what they seem.
-		{0, "no error"}, {0, "done, errors=0"}, {0, "0 errors found"}, {0, "no ERROR found"}, {0, "ERROR_COUNT 5"}, {0, "the last error: nil"}, {0, "finished without ERROR"},
-		{0, "ERRORS: 0"}, {0, "ERROR=0"}, {0, "informative: yes"}, {0, "config: loaded"}, {0, "a fine day"}, {0, "/var/log/ERROR/x"}, {0, "TERROR"}, {0, "NON-FATAL x"},
-		{0, "frame=  100 fps= 25 q=28.0"}, {0, "START RequestId: " + testUUID + " Version: $LATEST"}, {0, ""}, {0, "x"},
+		{0, "no error"},
+		{0, "done, errors=0"},
+		{0, "0 errors found"},
+		{0, "no ERROR found"},
+		{0, "ERROR_COUNT 5"},
+		{0, "the last error: nil"},
+		{0, "finished without ERROR"},
+		{0, "ERRORS: 0"},
+		{0, "ERROR=0"},
+		{0, "informative: yes"},
+		{0, "config: loaded"},
+		{0, "a fine day"},
+		{0, "/var/log/ERROR/x"},
+		{0, "TERROR"},
+		{0, "NON-FATAL x"},
+		{0, "frame=  100 fps= 25 q=28.0"},
+		{0, "START RequestId: " + testUUID + " Version: $LATEST"},
+		{0, ""},
+		{0, "x"},
 	} {
 		l := faas.Line{Body: c.line}
 		x.Line(&l, nil)
@@ -251,6 +303,15 @@ func TestConfiguredIDs(t *testing.T) {
 		if diff := cmp.Diff(want, x.Line(&faas.Line{Body: line}, nil)); diff != "" {
 			t.Errorf("%s: %s", line, diff)
 		}
+	}
+}
+
+// TestTraceAsRequest: a name may stand for both.
+func TestTraceAsRequest(t *testing.T) {
+	l := faas.Line{Body: "trace_id=" + testTrace}
+	ids := extractor(t, func(c *Config) { c.RequestIDs.Keys = []string{"trace_id"} }).Line(&l, nil)
+	if l.TraceID != testTrace || len(ids) != 1 || ids[0] != testTrace {
+		t.Errorf("trace %q, request IDs %q", l.TraceID, ids)
 	}
 }
 

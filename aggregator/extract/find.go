@@ -58,10 +58,16 @@ const (
 // ownNames are those of tracing libraries and headers, and of levels, which
 // count where nothing else tells.
 var ownNames = []name{
-	{text: "trace_id", kind: traceID}, {text: "trace", kind: traceID}, {text: "@tr", kind: traceID},
-	{text: "span_id", kind: spanID}, {text: "@sp", kind: spanID},
-	{text: "traceparent", kind: traceparent}, {text: "root", kind: amazonRoot},
-	{text: "level", kind: level}, {text: "lvl", kind: level}, {text: "severity", kind: level},
+	{text: "trace_id", kind: traceID},
+	{text: "trace", kind: traceID},
+	{text: "@tr", kind: traceID},
+	{text: "span_id", kind: spanID},
+	{text: "@sp", kind: spanID},
+	{text: "traceparent", kind: traceparent},
+	{text: "root", kind: amazonRoot},
+	{text: "level", kind: level},
+	{text: "lvl", kind: level},
+	{text: "severity", kind: level},
 }
 
 // unboundedBytes is from which length on a name may be the end of any other
@@ -162,8 +168,7 @@ func (x *Extractor) named(s string, p, end int, f *found) {
 			for from < len(s) && isQuote(s[from]) {
 				from++
 			}
-			x.value(n.kind, s, at, from, f)
-			return
+			x.value(n.kind, s, at, from, f) // a trace's ID may be a request's, too
 		}
 	}
 }

@@ -71,6 +71,10 @@ func (r *reader) field(name string, depth int, kept bool) bool {
 	from := r.at
 	switch r.peek() {
 	case '"':
+		if !kept && meaning&^(roleKeep|roleDrop) == 0 {
+			_, ok := r.skipText()
+			return ok
+		}
 		value, ok := r.text()
 		if !ok {
 			return false
@@ -210,7 +214,8 @@ func (r *reader) literal(word string) bool {
 	return true
 }
 
-// text reads the string at r.at.
+// text reads the string at r.at. One that is too long for an attribute in any
+// case may keep its escapes.
 func (r *reader) text() (string, bool) {
 	from := r.at + 1
 	escaped, ok := r.skipText()
@@ -218,7 +223,7 @@ func (r *reader) text() (string, bool) {
 		return "", false
 	}
 	raw := r.s[from : r.at-1]
-	if escaped {
+	if escaped && len(raw) <= len(`\u0000`)*max(r.x.valueBytes, maxKey) {
 		return strip(unescape(raw)), true
 	}
 	return raw, true
