@@ -10,6 +10,7 @@
 package extract
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 
@@ -47,13 +48,12 @@ func New(cfg Config) (*Extractor, error) {
 func (x *Extractor) Line(l *faas.Line, ids []string) []string {
 	r := x.readers.Get().(*reader)
 	defer x.readers.Put(r)
-	if r.begin(l, ids); x.find(l.Body, &r.found) >= 0 {
+	r.begin(l, ids)
+	if body := x.clean(l.Body, &r.found); len(body) < len(l.Body) {
 		if l.Raw == "" {
 			l.Raw = l.Body
 		}
-		l.Body = strip(l.Body)
-		r.begin(l, ids)
-		x.find(l.Body, &r.found)
+		l.Body, r.s = body, body
 	}
 	if !r.json() && !r.logfmt() {
 		r.severity = textSeverity(l.Body, r.found.severity)
@@ -67,8 +67,18 @@ func (x *Extractor) Line(l *faas.Line, ids []string) []string {
 // for it.
 func (x *Extractor) IDs(body string) []string {
 	var f found
-	x.find(body, &f)
+	x.clean(body, &f)
 	return f.ids
+}
+
+// clean gives body without what no body keeps, and finds what is named in it.
+func (x *Extractor) clean(body string, f *found) string {
+	before := *f
+	if x.find(body, f) >= 0 {
+		*f, body = before, strip(body)
+		x.find(body, f)
+	}
+	return body
 }
 
 // found is what the names before colons and equals signs tell.
@@ -123,17 +133,9 @@ func (r *reader) restart(sent int) {
 
 // end writes what was read into l, and lets go of l.
 func (r *reader) end(l *faas.Line) {
-	for _, s := range []faas.Severity{r.severity, r.byNumber, r.byStatus} {
-		if l.Severity == faas.SeverityUnknown {
-			l.Severity = s
-		}
-	}
-	if l.TraceID == "" {
-		l.TraceID = r.found.trace
-	}
-	if l.SpanID == "" {
-		l.SpanID = r.found.span
-	}
+	l.Severity = cmp.Or(l.Severity, r.severity, r.byNumber, r.byStatus)
+	l.TraceID = cmp.Or(l.TraceID, r.found.trace)
+	l.SpanID = cmp.Or(l.SpanID, r.found.span)
 	if len(r.attrs) > len(l.Attributes) {
 		l.Attributes = slices.Clone(r.attrs)
 	}

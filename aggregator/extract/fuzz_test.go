@@ -58,7 +58,7 @@ func FuzzLine(f *testing.F) {
 			}
 			names[a.Key] = true
 		}
-		if diff := cmp.Diff(ids, x.IDs(l.Body)); diff != "" {
+		if diff := cmp.Diff(ids, x.IDs(body)) + cmp.Diff(ids, x.IDs(l.Body)); diff != "" {
 			t.Errorf("stored: %s", diff)
 		}
 		again := faas.Line{Body: l.Body}
