@@ -1,5 +1,5 @@
 // Package rig is what the collector is measured and tortured with as a black
-// box: the real binary as a child (Collector), a sink that is a process of its
+// box: the real binary as a child (Collector, or any of our commands: Process), a sink that is a process of its
 // own and can be stopped, slowed and made to refuse (Sink), and containers'
 // log files as the runtimes write, rotate and remove them (Log).
 //
