@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/coldscope/coldscope/internal/conf"
 	"github.com/coldscope/coldscope/internal/faas"
@@ -39,13 +40,13 @@ type document struct {
 }
 
 type tokenEntry struct {
-	SHA256     string `yaml:"sha256"`
-	grantEntry `yaml:",inline"`
+	SHA256 string     `yaml:"sha256"`
+	Grant  grantEntry `yaml:",inline"`
 }
 
 type certificateEntry struct {
-	Subject    string `yaml:"subject"`
-	grantEntry `yaml:",inline"`
+	Subject string     `yaml:"subject"`
+	Grant   grantEntry `yaml:",inline"`
 }
 
 type grantEntry struct {
@@ -97,7 +98,7 @@ func parse(path string, raw []byte) (*policy, error) {
 	hashes := map[[sha256.Size]byte]bool{}
 	for i := range d.Tokens {
 		key := fmt.Sprintf("tokens[%d]", i)
-		g := check(key, &d.Tokens[i].grantEntry)
+		g := check(key, &d.Tokens[i].Grant)
 		sum, err := hex.DecodeString(d.Tokens[i].SHA256)
 		switch {
 		case err != nil || len(sum) != sha256.Size:
@@ -112,7 +113,7 @@ func parse(path string, raw []byte) (*policy, error) {
 	}
 	for i := range d.Certificates {
 		key := fmt.Sprintf("certificates[%d]", i)
-		g := check(key, &d.Certificates[i].grantEntry)
+		g := check(key, &d.Certificates[i].Grant)
 		if g.subject = d.Certificates[i].Subject; g.subject == "" {
 			bad(key+".subject", "want the common name, or a DNS name, e-mail address or URI of the certificate")
 		}
@@ -133,8 +134,8 @@ func (e *grantEntry) grant(key string) (*grant, []error) {
 		errs = append(errs, fmt.Errorf(key+of+": "+format, args...))
 	}
 	g := &grant{name: e.Name, tenants: e.Tenants, scopes: e.Scopes}
-	if e.Name == "" {
-		bad(".name", "want a name for the audit log")
+	if e.Name == "" || strings.ContainsFunc(e.Name, unicode.IsControl) {
+		bad(".name", "want a name for the audit log, without control characters")
 	}
 	if len(e.Tenants) == 0 {
 		bad(".tenants", "want at least one tenant, or * for all")
