@@ -22,13 +22,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Config says where the rules are.
+// Config is where the rules are.
 type Config struct {
-	// File lists the tokens and certificates and what they are good for
-	// (security.md). It is read again when it changes and on SIGHUP; one that is
-	// wrong changes nothing. Default none: everybody may do everything.
+	// File lists tokens and client certificates and what each is good for. It is
+	// read again when it changes and on SIGHUP; one that is wrong changes nothing.
+	// Default none: everybody may do everything.
 	File string `yaml:"file"`
-	// ProtectMetrics asks for a token with scope read and tenant * at /metrics, too.
+	// ProtectMetrics asks at /metrics, too: for scope read and tenant *.
 	ProtectMetrics bool `yaml:"protect_metrics"`
 }
 

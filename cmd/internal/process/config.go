@@ -20,9 +20,9 @@ type Config struct {
 	DataDir string `yaml:"data_dir"`
 	// Listen is HOST:PORT of the HTTP port. Default 127.0.0.1:9480.
 	Listen string `yaml:"listen"`
-	// Access says who may use the HTTP port.
+	// Access says who may use the HTTP port, and any other of the process.
 	Access access.Config `yaml:"access"`
-	// TLS is for the HTTP port.
+	// TLS is what the HTTP port speaks, and any other.
 	TLS wire.ServerTLS `yaml:"tls"`
 	// ClickHouse is the DSN of a server. Default: the embedded engine.
 	ClickHouse string `yaml:"clickhouse"`
