@@ -158,9 +158,9 @@ func TestTenantsApart(t *testing.T) {
 				ask(target + "?" + url.Values{name: {value}}.Encode())
 				asked++
 			}
-			for _, name := range []string{"tenant", "X-Scope-OrgID", "x-scope-orgid"} {
-				ask(target + "?" + url.Values{name: {"bob"}}.Encode())
-			}
+		}
+		for _, name := range []string{"tenant", "X-Scope-OrgID", "x-scope-orgid"} {
+			ask(strings.ReplaceAll(path, "{id}", "only-bobs") + "?" + url.Values{name: {"bob"}}.Encode())
 		}
 	}
 	if asked < 500 || hers < 50 {

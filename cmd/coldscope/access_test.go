@@ -161,11 +161,11 @@ func TestTLSAndTokens(t *testing.T) {
 	rules := filepath.Join(dir, "access.yaml")
 	allow := func(tokens ...access.Token) {
 		t.Helper()
-		text := "tokens:\n"
+		text := []string{"tokens:"}
 		for _, a := range tokens {
-			text += a.Entry + "\n"
+			text = append(text, a.Entry)
 		}
-		write(t, rules, text)
+		write(t, rules, strings.Join(text, "\n"))
 	}
 	allow(reader, stranger)
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -150,24 +149,4 @@ func (r *refusal) answer(w http.ResponseWriter, req *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]any{ // a client that has gone need not be told
 		"title": http.StatusText(r.code), "status": r.code, "detail": r.text,
 	})
-}
-
-// Audit logs what somebody did, or tried to do, with the rights of an admin:
-// one line with the key audit, whatever the level is. who and tenant are of
-// ctx's request; a change that nobody asked for by a request has none.
-func Audit(ctx context.Context, logger *slog.Logger, what string, err error, details ...slog.Attr) {
-	s := wire.SenderOf(ctx)
-	outcome := "done"
-	if err != nil {
-		outcome = "refused"
-	}
-	attrs := append([]slog.Attr{
-		slog.String("audit", what), slog.String("who", s.Name), slog.String("tenant", s.Tenant), slog.String("outcome", outcome),
-	}, details...)
-	level := slog.LevelInfo
-	if err != nil {
-		level = slog.LevelWarn
-		attrs = append(attrs, slog.String("error", err.Error()))
-	}
-	logger.LogAttrs(ctx, level, "audit", attrs...)
 }
