@@ -5,7 +5,6 @@
 package access
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -61,7 +60,7 @@ func New(cfg Config, logger *slog.Logger, registerer prometheus.Registerer) (*Gu
 	g := &Guard{
 		cfg: cfg, logger: logger, origin: http.NewCrossOriginProtection(),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "coldscope_access_refused_total", Help: "Requests that the guard turned away, by status code: 400 (no or no valid tenant), 401 (who is it?), 403 (may not).",
+			Name: "coldscope_access_refused_total", Help: "Requests that the guard turned away, by status code: 400 (no valid tenant), 401 (who is it?), 403 (may not).",
 		}, []string{"code"}),
 		bad: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "coldscope_access_file_refused", Help: "1 while the access file is wrong or cannot be read, and what it said before is in use.",
@@ -183,5 +182,5 @@ func read(path string) ([]byte, error) {
 	if len(raw) > maxFileBytes {
 		return nil, fmt.Errorf("read access file: %s has more than %d bytes", path, maxFileBytes)
 	}
-	return bytes.TrimPrefix(raw, []byte("\ufeff")), nil
+	return raw, nil
 }

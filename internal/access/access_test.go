@@ -2,7 +2,6 @@ package access_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -17,7 +16,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -164,7 +162,7 @@ func TestGuard(t *testing.T) {
 		"expired":                   {"GET", "/api/v1/requests", headers{"Authorization": bearer(old)}, 401, `"old" expired at`},
 		"wrong scope":               {"GET", "/api/v1/requests", headers{"Authorization": bearer(pusher), orgID: "acme"}, 403, `"pusher" has not the scope read`},
 		"push":                      {"POST", wire.PathPush, headers{"Authorization": bearer(pusher), orgID: "beta"}, 200, "pusher as beta"},
-		"push, which tenant":        {"POST", wire.PathPush, headers{"Authorization": bearer(pusher)}, 400, "name one by the header X-Scope-OrgID"},
+		"push, which tenant":        {"POST", wire.PathPush, headers{"Authorization": bearer(pusher)}, 403, "name one by the header X-Scope-OrgID"},
 		"push, a third tenant":      {"POST", wire.PathPush, headers{"Authorization": bearer(pusher), orgID: "default"}, 403, "may not act"},
 		"push, default":             {"POST", wire.PathEvents, headers{"Authorization": bearer(mixed)}, 200, "mixed as default"},
 		"push, all":                 {"POST", wire.PathEvents, headers{"Authorization": bearer(all), orgID: "x"}, 200, "all as x"},
@@ -379,7 +377,8 @@ func TestGRPC(t *testing.T) {
 	}{
 		"good":        {metadata.Pairs("authorization", bearer(tok), "x-scope-orgid", "beta"), access.Push, codes.OK, "beta"},
 		"nobody":      {metadata.MD{}, access.Push, codes.Unauthenticated, ""},
-		"which":       {metadata.Pairs("authorization", bearer(tok)), access.Push, codes.InvalidArgument, ""},
+		"which":       {metadata.Pairs("authorization", bearer(tok)), access.Push, codes.PermissionDenied, ""},
+		"bad tenant":  {metadata.Pairs("authorization", bearer(tok), "x-scope-orgid", "a b"), access.Push, codes.InvalidArgument, ""},
 		"another":     {metadata.Pairs("authorization", bearer(tok), "x-scope-orgid", "gamma"), access.Push, codes.PermissionDenied, ""},
 		"wrong scope": {metadata.Pairs("authorization", bearer(tok), "x-scope-orgid", "beta"), access.Read, codes.PermissionDenied, ""},
 	} {

@@ -306,7 +306,8 @@ func (g *grant) authorize(need *need, tenant string) (string, *refusal) {
 	case may(faas.DefaultTenant):
 		return faas.DefaultTenant, nil
 	}
-	return "", refuse(http.StatusBadRequest, "%q may act for several tenants: name one by the header X-Scope-OrgID", g.name)
+	// Not 400, after which senders would throw away what they have.
+	return "", refuse(http.StatusForbidden, "%q may act for several tenants: name one by the header X-Scope-OrgID", g.name)
 }
 
 // tokenIn takes the token out of an Authorization header.
