@@ -146,7 +146,7 @@ func TestGuard(t *testing.T) {
 		"one tenant, named":         {"GET", "/api/v1/requests", headers{"Authorization": bearer(one), orgID: "acme"}, 200, "one as acme"},
 		"another's tenant":          {"GET", "/api/v1/requests", headers{"Authorization": bearer(one), orgID: "beta"}, 403, `"one" may not act for tenant "beta"`},
 		"default is another, too":   {"GET", "/api/v1/requests", headers{"Authorization": bearer(one), orgID: "default"}, 403, "may not act"},
-		"star is no tenant":         {"GET", "/api/v1/requests", headers{"Authorization": bearer(one), orgID: "*"}, 403, "may not act"},
+		"star is no tenant":         {"GET", "/api/v1/requests", headers{"Authorization": bearer(one), orgID: "*"}, 400, `"*" is no tenant`},
 		"basic":                     {"GET", "/api/v1/requests", headers{"Authorization": basic("anybody", one.Token)}, 200, "one as acme"},
 		"basic without a name":      {"GET", "/api/v1/requests", headers{"Authorization": basic("", one.Token)}, 200, "one as acme"},
 		"token as the user":         {"GET", "/api/v1/requests", headers{"Authorization": basic(one.Token, "")}, 401, "no token"},

@@ -17,18 +17,19 @@ import (
 // DefaultTenant owns what arrives without a tenant.
 const DefaultTenant = "default"
 
-// MaxTenantBytes is the longest tenant's name.
-const MaxTenantBytes = 150
+// maxTenantBytes is the longest tenant's name.
+const maxTenantBytes = 150
 
 // CheckTenant says what is wrong with a tenant's name, nil if nothing is. The
-// rules are Loki's; a name travels in a header.
+// rules are Loki's; a name travels in a header. "*", which stands for all
+// tenants where access is given, is none.
 func CheckTenant(name string) error {
 	switch {
 	case name == "":
 		return errors.New("an empty name is no tenant's")
-	case len(name) > MaxTenantBytes:
-		return fmt.Errorf("%d bytes are too long, at most %d", len(name), MaxTenantBytes)
-	case name == "." || name == "..":
+	case len(name) > maxTenantBytes:
+		return fmt.Errorf("%d bytes are too long, at most %d", len(name), maxTenantBytes)
+	case name == "." || name == ".." || name == "*":
 		return fmt.Errorf("%q is no tenant", name)
 	}
 	for _, c := range []byte(name) {
