@@ -14,7 +14,7 @@ import (
 func (a *Aggregator) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST "+wire.PathPush, a.counted("push", http.HandlerFunc(a.servePush)))
-	mux.Handle("POST "+wire.PathEvents, a.counted("events", wire.EventsHandler(a.Events)))
+	mux.Handle("POST "+wire.PathEvents, a.counted("events", wire.SenderEventsHandler(a.Events)))
 	return mux
 }
 

@@ -88,6 +88,9 @@ func (f *demoFlags) validate() error {
 	if f.Collector.Socket != "" && f.ClickHouse == "" {
 		errs = append(errs, errors.New("--collector-socket needs --clickhouse: the store of the Coldscope that is running"))
 	}
+	if f.Access.File != "" || f.TLS != (wire.ServerTLS{}) {
+		errs = append(errs, errors.New("the demo lets everybody in who reaches its port: it takes neither access nor tls"))
+	}
 	return errors.Join(errs...)
 }
 

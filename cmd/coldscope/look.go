@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/coldscope/coldscope/cmd/internal/process"
+	"github.com/coldscope/coldscope/internal/wire"
 	"github.com/coldscope/coldscope/query/client"
 	"github.com/coldscope/coldscope/query/terminal"
 )
@@ -17,6 +18,7 @@ import (
 // lookFlags are those of the commands that ask a running Coldscope.
 type lookFlags struct {
 	url, tenant, output string
+	tokenFile, caFile   string
 }
 
 func (f *lookFlags) add(cmd *cobra.Command) {
@@ -26,6 +28,8 @@ func (f *lookFlags) add(cmd *cobra.Command) {
 	}
 	cmd.Flags().StringVar(&f.url, "url", url, "`URL` of Coldscope; also COLDSCOPE_URL")
 	cmd.Flags().StringVar(&f.tenant, "tenant", os.Getenv("COLDSCOPE_TENANT"), "whose data; also COLDSCOPE_TENANT")
+	cmd.Flags().StringVar(&f.tokenFile, "token-file", os.Getenv("COLDSCOPE_TOKEN_FILE"), "`FILE` that holds the token; also COLDSCOPE_TOKEN_FILE, or the token itself in COLDSCOPE_TOKEN")
+	cmd.Flags().StringVar(&f.caFile, "ca-file", os.Getenv("COLDSCOPE_CA_FILE"), "`FILE` of the authorities that may have signed an https URL's certificate; also COLDSCOPE_CA_FILE")
 	cmd.Flags().StringVarP(&f.output, "output", "o", "table", "table or json")
 }
 
@@ -33,7 +37,21 @@ func (f *lookFlags) client() (*client.Client, error) {
 	if f.output != "table" && f.output != "json" {
 		return nil, fmt.Errorf("--output %q: want table or json", f.output)
 	}
-	return client.New(f.url, f.tenant, http.DefaultClient)
+	transport, err := wire.NewClientWith(wire.Options{
+		Target: f.url, BearerToken: f.token(), BearerTokenFile: f.tokenFile, TLS: wire.TLSOptions{CAFile: f.caFile},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return client.New(f.url, f.tenant, &http.Client{Transport: transport})
+}
+
+// token is what the environment holds, unless a file is named.
+func (f *lookFlags) token() string {
+	if f.tokenFile != "" {
+		return ""
+	}
+	return os.Getenv("COLDSCOPE_TOKEN")
 }
 
 func options(w io.Writer) terminal.Options {

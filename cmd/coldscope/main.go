@@ -47,7 +47,7 @@ Look at a request:       coldscope request ID`,
 	cmd.AddCommand(
 		serveCommand(), aggregatorCommand(), queryCommand(), collectorCommand(), demoCommand(),
 		requestCommand(), coldstartsCommand(),
-		migrateCommand(), engineCommand(), versionCommand(),
+		migrateCommand(), engineCommand(), tokenCommand(), versionCommand(),
 	)
 	return cmd
 }

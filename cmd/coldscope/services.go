@@ -22,7 +22,7 @@ func addStoreFlags(set *pflag.FlagSet, f *process.Flags) {
 
 func setup(cmd *cobra.Command, c *process.Config, f *process.Flags) process.Setup {
 	return process.Setup{
-		Service: cmd.Name(), Version: version, DataDir: c.DataDir, Verbose: f.Verbose,
+		Service: cmd.Name(), Version: version, DataDir: c.DataDir, Verbose: f.Verbose, Access: c.Access, TLS: c.TLS,
 		Stdout: cmd.OutOrStdout(), Stderr: cmd.ErrOrStderr(),
 	}
 }

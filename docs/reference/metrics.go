@@ -19,6 +19,7 @@ import (
 
 	"github.com/coldscope/coldscope/aggregator"
 	"github.com/coldscope/coldscope/collector"
+	"github.com/coldscope/coldscope/internal/access"
 	"github.com/coldscope/coldscope/internal/telemetry"
 	"github.com/coldscope/coldscope/query"
 )
@@ -66,7 +67,8 @@ var parts = []struct {
 				r.metrics = append(r.metrics, metric{f.GetName(), strings.ToLower(f.GetType().String()), []string{"service", "version"}, f.GetHelp()})
 			}
 		}
-		return nil
+		_, err = access.New(access.Config{}, nil, r)
+		return err
 	}},
 	{"Collector", registerCollector},
 	{"Aggregator", func(r *registry) error {

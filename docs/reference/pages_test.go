@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -8,8 +9,10 @@ import (
 	"testing"
 
 	"github.com/goccy/go-yaml"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/coldscope/coldscope/collector"
+	"github.com/coldscope/coldscope/internal/access"
 	"github.com/coldscope/coldscope/internal/wire"
 )
 
@@ -52,13 +55,28 @@ func TestExamplesAreConfigurations(t *testing.T) {
 	}
 }
 
+// The access file of the operator's page is one.
+func TestExampleIsAnAccessFile(t *testing.T) {
+	example := regexp.MustCompile("(?s)```yaml\n(tokens:.*?)```").FindStringSubmatch(read(t, "docs/security.md"))
+	if example == nil {
+		t.Fatal("there is none")
+	}
+	path := filepath.Join(t.TempDir(), "access.yaml")
+	if err := os.WriteFile(path, []byte(example[1]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := access.New(access.Config{File: path}, slog.New(slog.DiscardHandler), prometheus.NewRegistry()); err != nil {
+		t.Error(err)
+	}
+}
+
 // Links within the repository lead somewhere, and metrics that are named are there.
 func TestPagesAreTrue(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#:]+)(#[\w-]+)?\)`)
 	name := regexp.MustCompile(`coldscope_[a-z]+_[a-z_]+[a-z]`)
 	metrics := read(t, "docs/metrics.md")
 	for _, page := range []string{
-		"README.md", "docs/architecture.md", "docs/collector.md", "docs/config.md", "docs/metrics.md", "docs/events.md",
+		"README.md", "docs/architecture.md", "docs/collector.md", "docs/config.md", "docs/metrics.md", "docs/events.md", "docs/security.md",
 		"deploy/README.md", "dashboards/prometheus/README.md",
 	} {
 		text := read(t, page)

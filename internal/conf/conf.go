@@ -4,6 +4,7 @@ package conf
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 
@@ -11,7 +12,7 @@ import (
 )
 
 // Load reads path into into, a pointer to a struct with the defaults. Without
-// a path it does nothing. A typo in the file is an error that shows where.
+// a path it does nothing. A typo in the file is an error that says where.
 func Load(path string, into any) error {
 	if path == "" {
 		return nil
@@ -20,10 +21,21 @@ func Load(path string, into any) error {
 	if err != nil {
 		return fmt.Errorf("read configuration: %w", err)
 	}
+	return Decode(path, raw, into)
+}
+
+// Decode is Load of a file that has been read. Its errors say what is wrong
+// where, and show nothing else of the text, which may hold secrets.
+func Decode(path string, raw []byte, into any) error {
 	if empty(raw) { // decoding nothing would wipe the defaults
 		return nil
 	}
-	if err := yaml.NewDecoder(bytes.NewReader(raw), yaml.DisallowUnknownField()).Decode(into); err != nil {
+	err := yaml.NewDecoder(bytes.NewReader(raw), yaml.DisallowUnknownField()).Decode(into)
+	if located, ok := errors.AsType[yaml.Error](err); ok {
+		at := located.GetToken().Position
+		return fmt.Errorf("configuration %s:%d:%d: %s", path, at.Line, at.Column, located.GetMessage())
+	}
+	if err != nil {
 		return fmt.Errorf("configuration %s: %w", path, err)
 	}
 	return nil

@@ -22,8 +22,9 @@ func TestLoad(t *testing.T) {
 	for _, c := range []struct{ name, text, says string }{
 		{"good", "listen: 127.0.0.1:1\nship:\n  age: 3s\n", ""},
 		{"empty", "# listen: :80\n\n", ""},
-		{"typo", "listen: a\nship:\n  agee: 3s\n", "[3:3]"},
+		{"typo", "listen: a\nship:\n  agee: 3s\n", "coldscope.yaml:3:3: unknown field \"agee\""},
 		{"type", "ship:\n  age: soon\n", "soon"},
+		{"secret", "ship:\n  token: hunter2\n", "2:3: unknown field"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "coldscope.yaml")
@@ -35,6 +36,8 @@ func TestLoad(t *testing.T) {
 			switch {
 			case c.says == "" && err != nil, c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), path)):
 				t.Errorf("got %v, want it to say %q", err, c.says)
+			case err != nil && strings.Contains(err.Error(), "hunter2"):
+				t.Errorf("it shows what is in the file: %v", err)
 			case c.name == "good" && (got.Listen != "127.0.0.1:1" || got.Ship.Age != 3*time.Second):
 				t.Errorf("got %+v", got)
 			case c.name == "empty" && got.Listen != "default":

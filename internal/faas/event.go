@@ -275,6 +275,11 @@ func (e *Event) Validate() error {
 	case e.Data == nil:
 		return errors.New("data is missing")
 	}
+	if e.Tenant != "" {
+		if err := CheckTenant(e.Tenant); err != nil {
+			return fmt.Errorf("tenant: %w", err)
+		}
+	}
 	if err := e.Data.validate(); err != nil {
 		return err
 	}

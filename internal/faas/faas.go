@@ -7,12 +7,39 @@
 package faas
 
 import (
+	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
 // DefaultTenant owns what arrives without a tenant.
 const DefaultTenant = "default"
+
+// maxTenantBytes is the longest tenant's name.
+const maxTenantBytes = 150
+
+// CheckTenant says what is wrong with a tenant's name, nil if nothing is. The
+// rules are Loki's; a name travels in a header. "*", which stands for all
+// tenants where access is given, is none.
+func CheckTenant(name string) error {
+	switch {
+	case name == "":
+		return errors.New("an empty name is no tenant's")
+	case len(name) > maxTenantBytes:
+		return fmt.Errorf("%d bytes are too long, at most %d", len(name), maxTenantBytes)
+	case name == "." || name == ".." || name == "*":
+		return fmt.Errorf("%q is no tenant", name)
+	}
+	for _, c := range []byte(name) {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && strings.IndexByte("!-_.*'()", c) < 0 {
+			return fmt.Errorf("%q has more than letters, digits and !-_.*'()", name)
+		}
+	}
+	return nil
+}
 
 // Ref says whose a line or an event is: one instance of one version of one
 // function. Fields that are not known are empty.

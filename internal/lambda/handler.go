@@ -15,7 +15,7 @@ import (
 // Path is where Handler is served.
 const Path = "/v1/lambda/telemetry"
 
-// maxRefBytes is the longest function, version, instance, namespace or tenant.
+// maxRefBytes is the longest function, version, instance or namespace.
 const maxRefBytes = 256
 
 // Sink is where batches go. Its functions' errors are answered 429 or 503, so
@@ -89,10 +89,13 @@ func refOf(r *http.Request) (faas.Ref, error) {
 		Tenant: q.Get("tenant"), Namespace: q.Get("namespace"), Function: q.Get("function"),
 		Version: q.Get("version"), Instance: q.Get("instance"),
 	}
-	if ref.Tenant == "" {
+	if ref.Tenant == "" || wire.SenderOf(r.Context()).Proven {
 		ref.Tenant = wire.Tenant(r)
 	}
-	for _, v := range []string{ref.Tenant, ref.Namespace, ref.Function, ref.Version, ref.Instance} {
+	if err := faas.CheckTenant(ref.Tenant); err != nil {
+		return ref, fmt.Errorf("tenant: %w", err)
+	}
+	for _, v := range []string{ref.Namespace, ref.Function, ref.Version, ref.Instance} {
 		if len(v) > maxRefBytes {
 			return ref, fmt.Errorf("%.40q… is longer than %d bytes", v, maxRefBytes)
 		}

@@ -284,6 +284,19 @@ func TestHandler(t *testing.T) {
 	if w := post(t, Handler(sink), query, coldInvocation); w.Code != http.StatusNoContent || ignored["line"] != 3 {
 		t.Error(w.Code, ignored)
 	}
+	query.Set("tenant", "a b")
+	if w := post(t, Handler(sink), query, coldInvocation); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "tenant: ") {
+		t.Error(w.Code, w.Body)
+	}
+	query.Set("tenant", "other")
+	var owner string
+	sink.Events = func(_ context.Context, events []faas.Event) error { owner = events[0].Tenant; return nil }
+	known := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		Handler(sink).ServeHTTP(w, r.WithContext(wire.WithSender(r.Context(), wire.Sender{Tenant: "acme", Proven: true})))
+	})
+	if post(t, known, query, coldInvocation); owner != "acme" {
+		t.Errorf("the parameter won over the sender's tenant: %q", owner)
+	}
 	query.Set("version", strings.Repeat("v", 257))
 	if w := post(t, Handler(sink), query, coldInvocation); w.Code != http.StatusBadRequest {
 		t.Error(w.Code, w.Body)

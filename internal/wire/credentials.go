@@ -40,6 +40,35 @@ func (w *watched) changed() (stamp, bool, error) {
 	return now, now != w.seen, nil
 }
 
+// anyChanged reports whether one of the files has changed.
+func anyChanged(files ...*watched) (bool, error) {
+	any := false
+	for _, w := range files {
+		_, changed, err := w.changed()
+		if err != nil {
+			return false, err
+		}
+		any = any || changed
+	}
+	return any, nil
+}
+
+// marks looks at files that are about to be read. mark is called when what was
+// read is good.
+func marks(files ...*watched) (mark func(), err error) {
+	seen := make([]stamp, len(files))
+	for i, w := range files {
+		if seen[i], _, err = w.changed(); err != nil {
+			return nil, err
+		}
+	}
+	return func() {
+		for i, w := range files {
+			w.seen = seen[i]
+		}
+	}, nil
+}
+
 func stampOf(info fs.FileInfo) stamp {
 	s := stamp{size: info.Size(), modified: info.ModTime()}
 	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
@@ -125,26 +154,15 @@ func newCertificates(o TLSOptions) *certificates {
 
 // changed reports whether load would give something else than it did.
 func (c *certificates) changed() (bool, error) {
-	any := false
-	for _, w := range []*watched{&c.ca, &c.cert, &c.key} {
-		_, changed, err := w.changed()
-		if err != nil {
-			return false, err
-		}
-		any = any || changed
-	}
-	return any, nil
+	return anyChanged(&c.ca, &c.cert, &c.key)
 }
 
 // load reads the files. The configuration verifies the peer by the standard
 // library's own rules.
 func (c *certificates) load() (*tls.Config, error) {
-	var seen [3]stamp
-	for i, w := range []*watched{&c.ca, &c.cert, &c.key} {
-		var err error
-		if seen[i], _, err = w.changed(); err != nil {
-			return nil, err
-		}
+	mark, err := marks(&c.ca, &c.cert, &c.key)
+	if err != nil {
+		return nil, err
 	}
 	config := &tls.Config{
 		MinVersion: tls.VersionTLS12, ServerName: c.opts.ServerName,
@@ -164,7 +182,7 @@ func (c *certificates) load() (*tls.Config, error) {
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
-	c.ca.seen, c.cert.seen, c.key.seen = seen[0], seen[1], seen[2]
+	mark()
 	return config, nil
 }
 

@@ -14,17 +14,34 @@ import (
 var ErrBusy = errors.New("busy")
 
 // EventsHandler serves POST /v1/events. accept makes the events durable before
-// it returns; its error is answered 503, so that the sender tries again.
+// it returns; its error is answered 503, so that the sender tries again. An
+// event may name a tenant of its own, unless the sender is Proven.
 func EventsHandler(accept func(context.Context, []faas.Event) error) http.Handler {
+	return eventsHandler(accept, false)
+}
+
+// SenderEventsHandler is EventsHandler for events that are their sender's
+// tenant's, whatever they say themselves.
+func SenderEventsHandler(accept func(context.Context, []faas.Event) error) http.Handler {
+	return eventsHandler(accept, true)
+}
+
+func eventsHandler(accept func(context.Context, []faas.Event) error, bound bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, ok := ReadBody(w, r, MaxEventsBytes)
 		if !ok {
 			return
 		}
-		events, err := DecodeEvents(body, r.Header.Get("Content-Type"), Tenant(r))
+		tenant := Tenant(r)
+		events, err := DecodeEvents(body, r.Header.Get("Content-Type"), tenant)
 		if err != nil {
 			Refuse(w, err)
 			return
+		}
+		if bound || SenderOf(r.Context()).Proven {
+			for i := range events {
+				events[i].Tenant = tenant
+			}
 		}
 		if err := accept(r.Context(), events); err != nil {
 			ComeBack(w, err)
@@ -32,14 +49,6 @@ func EventsHandler(accept func(context.Context, []faas.Event) error) http.Handle
 		}
 		w.WriteHeader(http.StatusNoContent)
 	})
-}
-
-// Tenant is the request's tenant: its X-Scope-OrgID header, else the default.
-func Tenant(r *http.Request) string {
-	if t := r.Header.Get(HeaderTenant); t != "" {
-		return t
-	}
-	return faas.DefaultTenant
 }
 
 // ReadBody reads at most limit bytes. If it cannot, it has answered and

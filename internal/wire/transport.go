@@ -39,6 +39,22 @@ func (c *Client) prepare() (transport *http.Transport, auth string, stale error)
 	return c.transport, auth, err
 }
 
+// RoundTrip sends any request the way that the client's own go, and with its
+// credentials if it goes to the same peer: an http.Client's Transport for what
+// a Client has no method for.
+func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
+	transport, auth, stale := c.prepare()
+	if auth != "" && req.URL.Scheme == c.base.Scheme && req.URL.Host == c.base.Host {
+		req = req.Clone(req.Context())
+		req.Header.Set("Authorization", auth)
+	}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return nil, errors.Join(err, stale)
+	}
+	return resp, nil
+}
+
 // newTransport makes connections as the options say. HTTP/2 is left out: a
 // few connections with one request each cost less.
 func (c *Client) newTransport() (*http.Transport, error) {

@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -253,4 +254,63 @@ func FuzzParseLabels(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Whose events are, where the sender, its header and the event itself say
+// different things.
+func TestWhoseEvents(t *testing.T) {
+	event := faas.Event{ID: "1", Source: "s", Time: when, Ref: faas.Ref{Tenant: "own", Function: "f", Instance: "i"}, Data: faas.Ready{}}
+	own, err := wire.EncodeEvent(&event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	event.Tenant = ""
+	none, err := wire.EncodeEvent(&event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type handler = func(func(context.Context, []faas.Event) error) http.Handler
+	known, proven := wire.Sender{Tenant: "sender"}, wire.Sender{Name: "n", Tenant: "sender", Proven: true}
+	for name, c := range map[string]struct {
+		handler handler
+		sender  wire.Sender
+		header  string
+		body    []byte
+		want    string
+	}{
+		"collector, own":           {wire.EventsHandler, wire.Sender{}, "header", own, "own"},
+		"collector, header":        {wire.EventsHandler, wire.Sender{}, "header", none, "header"},
+		"collector, nothing":       {wire.EventsHandler, wire.Sender{}, "", none, "default"},
+		"collector, open port":     {wire.EventsHandler, known, "sender", own, "own"},
+		"collector, closed port":   {wire.EventsHandler, proven, "header", own, "sender"},
+		"aggregator, own":          {wire.SenderEventsHandler, wire.Sender{}, "header", own, "header"},
+		"aggregator, nothing":      {wire.SenderEventsHandler, wire.Sender{}, "", own, "default"},
+		"aggregator, open port":    {wire.SenderEventsHandler, known, "sender", own, "sender"},
+		"aggregator, closed port":  {wire.SenderEventsHandler, proven, "", own, "sender"},
+		"the guard's tenant first": {wire.SenderEventsHandler, proven, "header", none, "sender"},
+	} {
+		var got string
+		h := c.handler(func(_ context.Context, events []faas.Event) error {
+			got = events[0].Tenant
+			return nil
+		})
+		r := httptest.NewRequestWithContext(wire.WithSender(t.Context(), c.sender), http.MethodPost, wire.PathEvents, bytes.NewReader(c.body))
+		r.Header.Set("Content-Type", wire.MediaEvent)
+		if c.header != "" {
+			r.Header.Set(wire.HeaderTenant, c.header)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != http.StatusNoContent || got != c.want {
+			t.Errorf("%s: %d, tenant %q, want %q", name, w.Code, got, c.want)
+		}
+	}
+	event.Tenant = "a\r\nX-Scope-OrgID: b" // would never get through a header
+	bad, err := wire.EncodeEvent(&event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := wire.DecodeEvent(bad, "default"); err == nil || !strings.Contains(err.Error(), "tenant: ") {
+		t.Errorf("a tenant with a line break: %v", err)
+	}
 }

@@ -59,11 +59,8 @@ type Template struct {
 // presetTemplate is where Options.Templates have their place among the presets.
 const presetTemplate = "template"
 
-// Limits of names, in bytes. A tenant's is Loki's.
-const (
-	maxNameBytes   = 256
-	maxTenantBytes = 150
-)
+// maxNameBytes is the longest name, a tenant's aside.
+const maxNameBytes = 256
 
 // WithDefaults gives the options that are used where o has none.
 func (o Options) WithDefaults() Options {
@@ -102,7 +99,7 @@ func NewMapper(o Options) (*Mapper, error) {
 	o = o.WithDefaults()
 	m := &Mapper{tenant: o.Tenant}
 	var errs []error
-	if err := checkTenant(o.Tenant); err != nil {
+	if err := faas.CheckTenant(o.Tenant); err != nil {
 		errs = append(errs, fmt.Errorf("mapping.tenant: %w", err))
 	}
 	if len(o.Templates) > 0 && !slices.Contains(o.Presets, presetTemplate) {
@@ -220,7 +217,7 @@ func check(ref *faas.Ref) error {
 	if ref.Instance == "" {
 		return errors.New("instance: no value")
 	}
-	if err := checkTenant(ref.Tenant); err != nil {
+	if err := faas.CheckTenant(ref.Tenant); err != nil {
 		return fmt.Errorf("tenant: %w", err)
 	}
 	for _, f := range []struct{ name, value string }{
@@ -236,23 +233,6 @@ func check(ref *faas.Ref) error {
 			return fmt.Errorf("%s: %q is not UTF-8", f.name, f.value)
 		case strings.ContainsFunc(f.value, unicode.IsControl):
 			return fmt.Errorf("%s: %q has control characters", f.name, f.value)
-		}
-	}
-	return nil
-}
-
-// checkTenant holds Loki's rules for a tenant's ID, which travels in a header.
-func checkTenant(s string) error {
-	switch {
-	case len(s) > maxTenantBytes:
-		return fmt.Errorf("%d bytes are too long, at most %d", len(s), maxTenantBytes)
-	case s == "." || s == "..":
-		return fmt.Errorf("%q is no tenant", s)
-	}
-	for i := range len(s) {
-		c := s[i]
-		if c >= utf8.RuneSelf || !isAlphanumeric(c) && !strings.ContainsRune("!-_.*'()", rune(c)) {
-			return fmt.Errorf("%q has more than letters, digits and !-_.*'()", s)
 		}
 	}
 	return nil

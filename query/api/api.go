@@ -1,6 +1,7 @@
 // Package api is the native HTTP API: requests, functions and cold starts as
 // JSON under /api/v1, described by an OpenAPI 3.1 document that is made from
-// this code. Errors are RFC 9457 problems. The tenant is that of the
+// this code. Errors are RFC 9457 problems. The tenant is the one
+// that the port's guard has found (package access), else that of the
 // X-Scope-OrgID header.
 package api
 

@@ -8,6 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/coldscope/coldscope/internal/faas"
+	"github.com/coldscope/coldscope/internal/wire"
 	"github.com/coldscope/coldscope/query/diagnose"
 	"github.com/coldscope/coldscope/query/read"
 )
@@ -22,12 +23,8 @@ type Owner struct {
 	Tenant string `header:"X-Scope-OrgID" maxLength:"150" doc:"The tenant; default if absent"`
 }
 
-func (t Owner) id() string {
-	if t.Tenant == "" {
-		return faas.DefaultTenant
-	}
-	return t.Tenant
-}
+// id is whom the request acts for: the port's guard knows better than the header.
+func (t Owner) id(ctx context.Context) string { return wire.TenantOf(ctx, t.Tenant) }
 
 // Span is the time range that an operation is about.
 type Span struct {
@@ -68,7 +65,7 @@ type requestInput struct {
 }
 
 func (a *API) request(ctx context.Context, in *requestInput) (*body[*read.Page], error) {
-	page, err := a.reader.Request(ctx, in.id(), in.ID, a.now())
+	page, err := a.reader.Request(ctx, in.id(ctx), in.ID, a.now())
 	if err != nil {
 		return nil, a.problem(ctx, err)
 	}
@@ -111,7 +108,7 @@ func (a *API) requests(ctx context.Context, in *requestsInput) (*body[*read.Invo
 	if in.Cursor != "" {
 		f.After, _ = read.ParseCursor(in.Cursor) // Resolve has checked it
 	}
-	list, err := a.reader.Invocations(ctx, in.id(), f)
+	list, err := a.reader.Invocations(ctx, in.id(ctx), f)
 	if err != nil {
 		return nil, a.problem(ctx, err)
 	}
@@ -129,7 +126,7 @@ type coldStartsInput struct {
 }
 
 func (a *API) coldStarts(ctx context.Context, in *coldStartsInput) (*body[*read.ColdStartStats], error) {
-	starts, truncated, err := a.reader.ColdStarts(ctx, in.id(), read.StartFilter{
+	starts, truncated, err := a.reader.ColdStarts(ctx, in.id(ctx), read.StartFilter{
 		Namespace: in.Namespace, Function: in.Function, Version: in.Version,
 		Initialization: in.Initialization, Range: in.within(a.now()),
 	})
@@ -145,7 +142,7 @@ type functionsInput struct {
 }
 
 func (a *API) functions(ctx context.Context, in *functionsInput) (*body[*read.FunctionList], error) {
-	list, err := a.reader.Functions(ctx, in.id(), in.within(a.now()))
+	list, err := a.reader.Functions(ctx, in.id(ctx), in.within(a.now()))
 	if err != nil {
 		return nil, a.problem(ctx, err)
 	}

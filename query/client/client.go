@@ -37,7 +37,7 @@ func New(base, tenant string, client *http.Client) (*Client, error) {
 		return nil, fmt.Errorf("parse address: %w", err)
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("parse address %q: want http://HOST:PORT", base)
+		return nil, fmt.Errorf("parse address %q: want http://HOST:PORT or https://HOST:PORT", base)
 	}
 	return &Client{u, tenant, client}, nil
 }

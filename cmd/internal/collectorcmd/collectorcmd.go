@@ -55,7 +55,7 @@ Of the capabilities it was started with it keeps those that it has a use for.`,
 				return err
 			}
 			return process.Main(cmd.Context(), process.Setup{
-				Service: "collector", Version: version, DataDir: c.DataDir, Verbose: f.Verbose,
+				Service: "collector", Version: version, DataDir: c.DataDir, Verbose: f.Verbose, Access: c.Access, TLS: c.TLS,
 				Stdout: cmd.OutOrStdout(), Stderr: cmd.ErrOrStderr(),
 			}, func(ctx context.Context, p *process.Process) error {
 				enterHost(ctx, p, &c)

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/coldscope/coldscope/collector"
+	"github.com/coldscope/coldscope/internal/access"
 	"github.com/coldscope/coldscope/internal/conf"
 	"github.com/coldscope/coldscope/internal/wire"
 )
@@ -19,6 +20,10 @@ type Config struct {
 	DataDir string `yaml:"data_dir"`
 	// Listen is HOST:PORT of the HTTP port. Default 127.0.0.1:9480.
 	Listen string `yaml:"listen"`
+	// Access says who may use the HTTP port, and any other of the process.
+	Access access.Config `yaml:"access"`
+	// TLS is what the HTTP port speaks, and any other.
+	TLS wire.ServerTLS `yaml:"tls"`
 	// ClickHouse is the DSN of a server. Default: the embedded engine.
 	ClickHouse string `yaml:"clickhouse"`
 	// Target is the URL of the aggregator, for a collector alone.
@@ -37,14 +42,15 @@ func (f *Flags) Load(set *pflag.FlagSet) (Config, error) {
 		return Config{}, err
 	}
 	for name, value := range map[string]*string{
-		"data-dir": &c.DataDir, "listen": &c.Listen, "clickhouse": &c.ClickHouse, "target": &c.Target,
+		"data-dir": &c.DataDir, "listen": &c.Listen, "clickhouse": &c.ClickHouse, "target": &c.Target, "access": &c.Access.File,
 		"socket": &c.Collector.Socket, "collector-socket": &c.Collector.Socket, "host": &c.Collector.Host,
 	} {
 		if flag := set.Lookup(name); flag != nil && (flag.Changed || *value == "") {
 			*value = flag.Value.String()
 		}
 	}
-	problems := []error{c.Collector.Validate()}
+	problems := append(under("access", c.Access.Validate()), under("tls", c.TLS.Validate())...)
+	problems = append(problems, c.Collector.Validate())
 	for i, t := range c.Targets {
 		if err := t.Validate(); err != nil {
 			problems = append(problems, fmt.Errorf("targets[%d]: %w", i, err))
@@ -54,4 +60,19 @@ func (f *Flags) Load(set *pflag.FlagSet) (Config, error) {
 		return Config{}, err
 	}
 	return c, nil
+}
+
+// under gives the errors of a section's Validate the section's key.
+func under(section string, err error) (out []error) {
+	joined, ok := err.(interface{ Unwrap() []error })
+	switch {
+	case err == nil:
+		return nil
+	case !ok:
+		return []error{fmt.Errorf("%s.%w", section, err)}
+	}
+	for _, e := range joined.Unwrap() {
+		out = append(out, fmt.Errorf("%s.%w", section, e))
+	}
+	return out
 }

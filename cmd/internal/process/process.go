@@ -5,9 +5,11 @@ package process
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -22,8 +24,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
 
+	"github.com/coldscope/coldscope/internal/access"
 	"github.com/coldscope/coldscope/internal/lifecycle"
 	"github.com/coldscope/coldscope/internal/telemetry"
+	"github.com/coldscope/coldscope/internal/wire"
 )
 
 // DefaultListen is where the one HTTP port is by default: on this machine only.
@@ -43,6 +47,7 @@ func (f *Flags) Add(set *pflag.FlagSet) {
 	set.StringVar(&f.Config, "config", "", "YAML configuration `FILE`; flags win over it")
 	set.String("data-dir", defaultDataDir(), "`DIR` for everything that has to survive a restart")
 	set.String("listen", DefaultListen, "`HOST:PORT` of the HTTP port; port 0 picks a free one")
+	set.String("access", "", "access `FILE`: the tokens and certificates that the HTTP port takes, and what each is good for")
 	set.BoolVarP(&f.Verbose, "verbose", "v", false, "log debug messages")
 }
 
@@ -65,6 +70,10 @@ type Process struct {
 	*telemetry.Telemetry
 	*lifecycle.Group
 	Mux *http.ServeMux
+	// Guard stands before the HTTP port, and has to stand before any other.
+	Guard *access.Guard
+	// TLS is what the HTTP port speaks, and any other port has to; nil for none.
+	TLS *tls.Config
 	// URL is the HTTP port's, once Serve has returned.
 	URL string
 
@@ -77,6 +86,8 @@ type Setup struct {
 	Service, Version string
 	DataDir          string // made if missing
 	Verbose          bool
+	Access           access.Config
+	TLS              wire.ServerTLS
 	Stdout, Stderr   io.Writer // for the ready line, and for logs
 }
 
@@ -110,6 +121,9 @@ func run(ctx context.Context, s Setup, work func(context.Context, *Process) erro
 	}
 	p := &Process{Telemetry: tel, Group: lifecycle.New(tel.Logger, stopDeadline), Mux: http.NewServeMux(), stdout: s.Stdout}
 	p.OnStop("telemetry", tel.Close)
+	if err := p.guard(ctx, &s); err != nil {
+		return errors.Join(err, p.Stop(ctx))
+	}
 	own := tel.Handler()
 	p.Mux.Handle("GET /metrics", own)
 	p.Mux.Handle("GET /-/healthy", own)
@@ -122,6 +136,20 @@ func run(ctx context.Context, s Setup, work func(context.Context, *Process) erro
 	restore() // from here on a signal kills
 	p.ready.Store(false)
 	return errors.Join(err, p.Stop(ctx))
+}
+
+// guard makes what stands before the ports.
+func (p *Process) guard(ctx context.Context, s *Setup) (err error) {
+	if p.Guard, err = access.New(s.Access, p.Logger, p.Registry); err != nil {
+		return err
+	}
+	if p.Guard.Closed() {
+		p.Run(ctx, "access file's watch", p.Guard.Run)
+	}
+	p.TLS, err = s.TLS.Config(func(err error) {
+		p.Logger.ErrorContext(ctx, "new certificates cannot be used, the old ones stay in use", "error", err)
+	})
+	return err
 }
 
 // Profile serves Go's profiles at /debug/pprof/.
@@ -180,13 +208,21 @@ func (p *Process) Serve(ctx context.Context, listen string) error {
 		return fmt.Errorf("open the HTTP port: %w (choose another one with --listen)", err)
 	}
 	server := &http.Server{
-		Handler:           p.Mux,
+		Handler:           p.Guard.Wrap(p.Mux),
+		TLSConfig:         p.TLS,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(p.Logger.Handler(), slog.LevelWarn), // handshakes that failed, and panics
 		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	scheme, serve := "http", server.Serve
+	if p.TLS != nil {
+		scheme, serve = "https", func(l net.Listener) error { return server.ServeTLS(l, "", "") }
+	} else if p.Guard.Closed() && !listener.Addr().(*net.TCPAddr).IP.IsLoopback() { // a TCP listener's
+		p.Logger.WarnContext(ctx, "tokens come over the network in plain text: set tls, or let a proxy on this machine speak it")
+	}
+	go func() { served <- serve(listener) }()
 	p.OnStop("http", func(ctx context.Context) error {
 		err := server.Shutdown(ctx)
 		if err != nil {
@@ -197,7 +233,7 @@ func (p *Process) Serve(ctx context.Context, listen string) error {
 		}
 		return err
 	})
-	p.URL = "http://" + listener.Addr().String()
+	p.URL = scheme + "://" + listener.Addr().String()
 	return nil
 }
 

@@ -26,6 +26,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -107,8 +108,12 @@ func Start(ctx context.Context, opts Options) (*Engine, error) {
 		dir: dir, library: library, log: opts.Logger, maxFailures: cmp.Or(opts.maxFailures, maxFailures),
 		stop: make(chan struct{}), done: make(chan struct{}), kill: make(chan struct{}),
 	}
-	if err := privateDir(dir); err != nil {
+	owner, err := privateDir(dir)
+	if err != nil {
 		return nil, fmt.Errorf("start engine: %w", err)
+	}
+	if owner != os.Geteuid() {
+		e.log.Warn("the data directory belongs to another user, who can read all in it", "data_dir", dir, "uid", owner)
 	}
 	if e.lock, err = lockDir(dir); err != nil {
 		return nil, fmt.Errorf("start engine: %w", err)
@@ -130,12 +135,22 @@ func Start(ctx context.Context, opts Options) (*Engine, error) {
 	return e, nil
 }
 
-// privateDir makes dir, or takes others' access to it away.
-func privateDir(dir string) error {
+// privateDir makes dir, or takes the access to it away from all but its owner.
+func privateDir(dir string) (owner int, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
+		return 0, err
 	}
-	return os.Chmod(dir, 0o700)
+	if err := os.Chmod(dir, 0o700); err != nil {
+		return 0, err
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return 0, err
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(stat.Uid), nil
+	}
+	return os.Geteuid(), nil
 }
 
 // startFirst settles port and password and starts the child.

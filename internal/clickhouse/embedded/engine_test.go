@@ -35,6 +35,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(parentEnv); dir != "" {
 		parent(dir)
 	}
+	if tasks := os.Getenv(strangerEnv); tasks != "" {
+		stranger(tasks)
+	}
 	goleak.VerifyTestMain(m)
 }
 
