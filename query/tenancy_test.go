@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/coldscope/coldscope/internal/access"
+	"github.com/coldscope/coldscope/internal/faas"
 	"github.com/coldscope/coldscope/internal/schema"
 	"github.com/coldscope/coldscope/query/read"
 	"github.com/coldscope/coldscope/query/read/readtest"
@@ -52,8 +53,11 @@ func fill(t *testing.T, conn driver.Conn, tenant, mark string, names ...string) 
 			EndedAt: new(readtest.At(2)), Status: new("error"), Error: new(mark), Cold: new(true),
 		})
 		lines = append(lines, schema.LogRow{
-			Tenant: tenant, Namespace: name, Function: name, Instance: name, Time: readtest.At(1.5), Stream: "stdout", RequestID: name,
-			Attribution: "window", Body: mark, FileID: 7, Offset: uint64(i), Revision: 1,
+			Line: &faas.Line{
+				Ref:  faas.Ref{Tenant: tenant, Namespace: name, Function: name, Instance: name},
+				Time: readtest.At(1.5), Stream: "stdout", Body: mark, FileID: 7, Offset: uint64(i),
+			},
+			RequestID: name, Attribution: "window", Revision: 1,
 		})
 		ledgers = append(ledgers, schema.LedgerRow{Tenant: tenant, Namespace: name, Function: name, Instance: name, FileID: "0000000000000007", Host: mark, From: new(readtest.At(0)), To: new(readtest.At(2)), RefusedLines: int64(len(mark)), Revision: 1})
 		gaps = append(gaps, schema.GapRow{Tenant: tenant, Namespace: name, Function: name, Instance: name, FileID: "0000000000000007", Host: mark, From: new(readtest.At(1)), To: readtest.At(2), Bytes: int64(len(mark)), Reason: "pinned", Revision: 1})
