@@ -1,6 +1,7 @@
-// Command bench measures the collector as operators meet it: the real binary,
-// a whole process, reading real files and pushing to a sink in another process.
-// All processor figures are the collector's process alone.
+// Command bench measures Coldscope as operators meet it: the real binaries as
+// whole processes. The collector reads real files and pushes to a sink in
+// another process, and its processor figures are its process alone; the server
+// takes pushes, stores them with its engine, and answers.
 //
 //	go run ./test/bench [-run REGEXP] [-size MIB] [-seconds N] [-long] [-dir DIR] [-o FILE.json]
 //
@@ -26,13 +27,15 @@ import (
 
 // bench is one run of the command.
 type bench struct {
-	size    int64 // bytes of each throughput corpus
-	files   int
-	seconds time.Duration // of steady writing
-	long    bool
-	binary  string
-	dir     string
-	results []Result
+	size         int64 // bytes of each throughput corpus
+	files        int
+	seconds      time.Duration // of steady writing
+	long         bool
+	lines        int    // of each intake figure
+	binary       string // the collector's; empty: not built yet
+	serverBinary string // coldscope's; empty: not built yet
+	dir          string
+	results      []Result
 }
 
 // Result is one figure.
@@ -42,7 +45,9 @@ type Result struct {
 	Unit   string  `json:"unit"`
 	// Target is what the figure should not exceed; 0: none.
 	Target float64 `json:"target,omitempty"`
-	// State is ok, over (its target), not yet (the collector lacks it), failed
+	// AtLeast is what the figure should reach; 0: nothing.
+	AtLeast float64 `json:"at_least,omitempty"`
+	// State is ok, over (its target), under (what it should reach), not yet (the collector lacks it), failed
 	// or skipped.
 	State string `json:"state"`
 	Note  string `json:"note,omitempty"`
@@ -72,6 +77,9 @@ var benchmarks = []benchmark{
 	{"active-100", func(ctx context.Context, b *bench) error { return b.footprint(ctx, 100, 10, 64) }},
 	{"active-2000", func(ctx context.Context, b *bench) error { return b.footprint(ctx, 2000, 1, 150) }},
 	{"idle", func(ctx context.Context, b *bench) error { return b.idle(ctx, 2000) }},
+	{"intake", func(ctx context.Context, b *bench) error { return b.intake(ctx, "Loki push", false) }},
+	{"events", func(ctx context.Context, b *bench) error { return b.intake(ctx, "collectors' push", true) }},
+	{"fresh", func(ctx context.Context, b *bench) error { return b.fresh(ctx, 50_000) }},
 	{"churn", func(ctx context.Context, b *bench) error { return b.churnFiles(ctx) }},
 	{"churn-docker", func(ctx context.Context, b *bench) error { return b.churnDocker(ctx) }},
 }
@@ -95,6 +103,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	set := flag.NewFlagSet("bench", flag.ContinueOnError)
 	pattern := set.String("run", "", "run only the benchmarks whose name matches this")
 	size := set.Int64("size", 512, "MiB of log files for each throughput figure")
+	set.IntVar(&b.lines, "lines", 2_000_000, "lines of each intake figure")
 	set.IntVar(&b.files, "files", 8, "log files of each throughput figure")
 	set.DurationVar(&b.seconds, "seconds", 30*time.Second, "how long to write at a steady rate")
 	set.BoolVar(&b.long, "long", false, "2 000 containers in five minutes, not 200 in 30 s")
@@ -112,9 +121,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(b.dir) }()
-	if b.binary, err = rig.Binary(ctx, b.dir); err != nil {
-		return err
-	}
 	for _, m := range benchmarks {
 		if !only.MatchString(m.name) {
 			continue
@@ -162,6 +168,9 @@ func (b *bench) add(r Result) {
 		r.State = "ok"
 		if r.Target > 0 && r.Figure > r.Target {
 			r.State = "over"
+		}
+		if r.Figure < r.AtLeast {
+			r.State = "under"
 		}
 	}
 	b.results = append(b.results, r)

@@ -52,6 +52,10 @@ func (b *bench) print(w io.Writer, machine string) {
 		if r.Unit != "" {
 			figure = short(r.Figure)
 		}
+		if r.AtLeast > 0 {
+			target = "≥ " + short(r.AtLeast)
+			ratio = fmt.Sprintf("%.2f", r.Figure/r.AtLeast)
+		}
 		if r.Target > 0 {
 			target = short(r.Target)
 			if r.Unit != "" {

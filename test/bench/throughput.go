@@ -127,6 +127,13 @@ type running struct {
 // start starts a collector over dir's logs, in whichever format, and a sink
 // that counts.
 func (b *bench) start(ctx context.Context, dir, config string, sink ...string) (*running, error) {
+	if b.binary == "" {
+		path, err := rig.Binary(ctx, b.dir)
+		if err != nil {
+			return nil, err
+		}
+		b.binary = path
+	}
 	data, err := os.MkdirTemp("", "cs-")
 	if err != nil {
 		return nil, err

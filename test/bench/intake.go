@@ -1,0 +1,479 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/coldscope/coldscope/internal/wire"
+	"github.com/coldscope/coldscope/test/corpus"
+	"github.com/coldscope/coldscope/test/loss/rig"
+)
+
+// EnvServer names a coldscope binary that is to be measured, and not built.
+const EnvServer = "COLDSCOPE_BINARY"
+
+// What senders do: so many lines in a push, so many pushes at once. A push is
+// answered when it is stored, so that its sender has to have others under way.
+const (
+	pushLines = 5000
+	pushes    = 64
+)
+
+// server is the real binary with all that stores and answers; its engine is a
+// child of it.
+type server struct {
+	*rig.Process
+	engine int // process ID
+	client *http.Client
+	dir    string
+}
+
+func (b *bench) server(ctx context.Context) (*server, error) {
+	if b.serverBinary == "" {
+		path, err := serverBinary(ctx, b.dir)
+		if err != nil {
+			return nil, err
+		}
+		b.serverBinary = path
+	}
+	dir, err := os.MkdirTemp(b.dir, "serve-")
+	if err != nil {
+		return nil, err
+	}
+	// The collector in it looks at nothing.
+	config := filepath.Join(dir, "coldscope.yaml")
+	none := filepath.Join(dir, "none")
+	text := fmt.Sprintf("collector:\n  docker: [%s]\n  cri: [%[1]s]\n  runtimes: {docker: off, containerd: off, kubernetes: off, cri: off}\n  socket: %s\n", none, filepath.Join(dir, "s"))
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	p, err := rig.StartProcess(ctx, nil, b.serverBinary, "serve", "--data-dir", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0", "--config", config)
+	if err != nil {
+		return nil, err
+	}
+	s := &server{Process: p, dir: dir, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: pushes + 8}}}
+	children, err := p.Children()
+	if err == nil && len(children) != 1 {
+		err = fmt.Errorf("%d child processes, want the engine's", len(children))
+	}
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	s.engine = children[0]
+	return s, nil
+}
+
+func serverBinary(ctx context.Context, dir string) (string, error) {
+	if path := os.Getenv(EnvServer); path != "" {
+		return filepath.Abs(path)
+	}
+	path := filepath.Join(dir, "coldscope")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "github.com/coldscope/coldscope/cmd/coldscope")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build coldscope: %w: %s", err, out)
+	}
+	return path, nil
+}
+
+func (s *server) close() {
+	_ = s.Terminate(time.Minute)
+	_ = os.RemoveAll(s.dir)
+}
+
+// spent is the processor time of the server and of its engine.
+func (s *server) spent() (server, engine time.Duration, err error) {
+	if server, err = s.Processor(); err != nil {
+		return 0, 0, err
+	}
+	engine, err = rig.Processor(s.engine)
+	return server, engine, err
+}
+
+// push sends a body until it is taken.
+func (s *server) push(ctx context.Context, body []byte) error {
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+wire.PathPush, bytes.NewReader(body))
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Content-Type", wire.MediaPush)
+		resp, err := s.client.Do(req)
+		if err != nil {
+			return err
+		}
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1000))
+		_ = resp.Body.Close()
+		switch resp.StatusCode {
+		case http.StatusNoContent:
+			return nil
+		case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+			if err := rig.Wait(ctx, 100*time.Millisecond); err != nil {
+				return err
+			}
+		default:
+			return fmt.Errorf("push: %s: %s", resp.Status, bytes.TrimSpace(text))
+		}
+	}
+}
+
+// send pushes lines of the corpus at a rate a second.
+func (s *server) send(ctx context.Context, from *sender, lines, rate int) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(pushes)
+	begin := time.Now()
+	for sent := 0; sent < lines && ctx.Err() == nil; {
+		n := min(pushLines, lines-sent, rate/20)
+		if err := rig.Wait(ctx, time.Until(begin.Add(time.Duration(sent)*time.Second/time.Duration(rate)))); err != nil {
+			break
+		}
+		body, err := from.next(n)
+		if err != nil {
+			return err
+		}
+		sent += n
+		g.Go(func() error { return s.push(ctx, body) })
+	}
+	return g.Wait()
+}
+
+// stored is what the engine says of its tables on the disk.
+func (s *server) stored(ctx context.Context) (disk int64, err error) {
+	err = filepath.WalkDir(filepath.Join(s.dir, "data", "clickhouse", "store"), func(_ string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return nil //nolint:nilerr // a part that was merged meanwhile
+		}
+		if info, err := d.Info(); err == nil {
+			disk += info.Size()
+		}
+		return nil
+	})
+	if err == nil && disk == 0 {
+		err = fmt.Errorf("no table in %s", s.dir)
+	}
+	return disk, errOr(err, ctx)
+}
+
+func errOr(err error, ctx context.Context) error {
+	if err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// quiet waits until the engine has merged what there is to merge: until it
+// takes next to no processor time.
+func (s *server) quiet(ctx context.Context) error {
+	last, err := rig.Processor(s.engine)
+	for still := 0; err == nil && still < 5; {
+		if err = rig.Wait(ctx, time.Second); err != nil {
+			return err
+		}
+		var now time.Duration
+		now, err = rig.Processor(s.engine)
+		if still++; now-last > 100*time.Millisecond {
+			still = 0
+		}
+		last = now
+	}
+	return err
+}
+
+// intake measures lines from a sender's push until they are stored, and what
+// it costs until all is merged.
+func (b *bench) intake(ctx context.Context, name string, events bool) error {
+	s, err := b.server(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	from := newSender(b.lines, events)
+	bodies, err := from.all(b.lines) // to encode them takes a processor, too
+	if err != nil {
+		return err
+	}
+	begin := time.Now()
+	g, sending := errgroup.WithContext(ctx)
+	g.SetLimit(pushes)
+	for _, body := range bodies {
+		g.Go(func() error { return s.push(sending, body) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	took := time.Since(begin)
+	serverTime, engineNow, err := s.spent()
+	if err != nil {
+		return err
+	}
+	if err := s.quiet(ctx); err != nil {
+		return err
+	}
+	_, engineTime, err := s.spent()
+	if err != nil {
+		return err
+	}
+	_, peak, err := s.Memory()
+	if err != nil {
+		return err
+	}
+	_, enginePeak, err := rig.Memory(s.engine)
+	if err != nil {
+		return err
+	}
+	disk, err := s.stored(ctx)
+	if err != nil {
+		return err
+	}
+	million := float64(b.lines) / 1e6
+	b.add(Result{
+		Name: name, Figure: float64(b.lines) / took.Seconds() / 1000, Unit: "thousand lines/s", AtLeast: 300,
+		Note: fmt.Sprintf("%d lines and %d events", b.lines, from.events),
+	})
+	b.add(Result{
+		Name: name + ", both", Figure: (serverTime + engineTime).Seconds() / million, Unit: "CPU s/M lines", Target: 5,
+		Note: fmt.Sprintf("engine %.2f, of it %.2f merging afterwards", engineTime.Seconds()/million, (engineTime-engineNow).Seconds()/million),
+	})
+	b.add(Result{Name: name + ", aggregator", Figure: serverTime.Seconds() / million, Unit: "CPU s/M lines", Target: 2})
+	b.add(Result{Name: name + ", on disk", Figure: float64(disk) / float64(b.lines), Unit: "B/line", Target: 36})
+	b.add(Result{
+		Name: name + ", memory", Figure: float64(peak) / 1e6, Unit: "MB peak RSS", Target: 300,
+		Note: fmt.Sprintf("engine %.0f MB", float64(enginePeak)/1e6),
+	})
+	if events {
+		return b.lookups(ctx, s, from)
+	}
+	return nil
+}
+
+// lookups asks for requests' pages, with and without the function given.
+func (b *bench) lookups(ctx context.Context, s *server, from *sender) error {
+	for _, given := range []bool{true, false} {
+		var took []time.Duration
+		for i := range 220 {
+			r := from.requests[(i*7919+13)%len(from.requests)]
+			query := url.Values{}
+			if given {
+				query.Set("namespace", benchNamespace)
+				query.Set("function", r.function)
+			}
+			begin := time.Now()
+			page, err := s.page(ctx, r.id, query)
+			if err != nil {
+				return err
+			}
+			if i >= 20 { // warm
+				took = append(took, time.Since(begin))
+			}
+			if len(page.Lines) < r.lines {
+				return fmt.Errorf("request %s has %d lines, want %d", r.id, len(page.Lines), r.lines)
+			}
+		}
+		slices.Sort(took)
+		name := "one request's page"
+		if given {
+			name += ", function given"
+		}
+		b.add(Result{
+			Name: name, Figure: ms(took[len(took)*95/100]), Unit: "ms p95", Target: 6,
+			Note: fmt.Sprintf("p50 %.1f ms, of %d lines stored", ms(took[len(took)/2]), b.lines),
+		})
+	}
+	return nil
+}
+
+type page struct {
+	Lines []struct {
+		Body string `json:"body"`
+	} `json:"lines"`
+}
+
+func (s *server) page(ctx context.Context, id string, query url.Values) (page, error) {
+	var p page
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/api/v1/requests/"+url.PathEscape(id)+"?"+query.Encode(), http.NoBody)
+	if err != nil {
+		return p, err
+	}
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return p, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return p, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return p, fmt.Errorf("request %s: %s: %.200s", id, resp.Status, body)
+	}
+	return p, json.Unmarshal(body, &p)
+}
+
+// fresh measures how long after its push begins a line can be read, while
+// others come at a rate.
+func (b *bench) fresh(ctx context.Context, rate int) error {
+	s, err := b.server(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	lines := int(b.seconds.Seconds()) * rate
+	loaded := make(chan error, 1)
+	go func() { loaded <- s.send(ctx, newSender(lines, true), lines, rate) }()
+	var mu sync.Mutex
+	var took []time.Duration
+	var probes errgroup.Group
+	probes.SetLimit(32)
+	for n := 0; ; n++ {
+		select {
+		case err := <-loaded:
+			if err := errOr(err, ctx); err != nil {
+				return err
+			}
+			if err := probes.Wait(); err != nil {
+				return err
+			}
+			slices.Sort(took)
+			if len(took) < 20 {
+				return fmt.Errorf("only %d probes", len(took))
+			}
+			b.add(Result{
+				Name: "from push to query", Figure: ms(took[len(took)/2]), Unit: "ms p50", Target: 500,
+				Note: fmt.Sprintf("%d probes beside %d lines/s", len(took), rate),
+			})
+			b.add(Result{Name: "from push to query, p99", Figure: ms(took[len(took)*99/100]), Unit: "ms p99", Target: 2000})
+			return nil
+		case <-time.After(100 * time.Millisecond):
+		}
+		probes.Go(func() error {
+			body, id, err := probe(n)
+			if err != nil {
+				return err
+			}
+			begin := time.Now()
+			go func() { _ = s.push(ctx, body) }() // what counts is when it can be read
+			for {
+				if p, err := s.page(ctx, id, nil); err == nil && len(p.Lines) > 0 {
+					break
+				}
+				if err := rig.Wait(ctx, 5*time.Millisecond); err != nil {
+					return err
+				}
+				if time.Since(begin) > time.Minute {
+					return fmt.Errorf("probe %s is not to be read", id)
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			took = append(took, time.Since(begin))
+			return nil
+		})
+	}
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+const benchNamespace = "bench"
+
+// wantedRequests bounds the requests that a sender remembers, to look them up.
+const wantedRequests = 5000
+
+// sender makes pushes of the corpus' lines.
+type sender struct {
+	gen      *corpus.Gen
+	params   corpus.Params
+	told     bool // a platform tells of invocations
+	events   int
+	offsets  []uint64                // by instance
+	open     map[string]*sentRequest // by ID
+	requests []*sentRequest          // that have ended, some of all
+	line     corpus.Line
+}
+
+type sentRequest struct {
+	id, function string
+	started      time.Time
+	lines        int
+}
+
+func newSender(lines int, told bool) *sender {
+	const step = 3333 * time.Nanosecond // 300 000 a second
+	p := corpus.Params{Seed: 1, Functions: 200, Instances: 2000, Active: 16, RareP: 2e-4, Step: step, Start: time.Now().UTC().Add(-time.Duration(lines) * step)}
+	return &sender{gen: corpus.NewGen(p), params: p, told: told, offsets: make([]uint64, p.Instances), open: map[string]*sentRequest{}}
+}
+
+// all are pushes of n lines in all.
+func (s *sender) all(n int) ([][]byte, error) {
+	var bodies [][]byte
+	for ; n > 0; n -= pushLines {
+		body, err := s.next(min(n, pushLines))
+		if err != nil {
+			return nil, err
+		}
+		bodies = append(bodies, body)
+	}
+	return bodies, nil
+}
+
+// next is a push of n lines, in protobuf and snappy.
+func (s *sender) next(n int) ([]byte, error) {
+	b := pushBuilder{}
+	for range n {
+		s.gen.Next(&s.line)
+		s.add(&b, &s.line)
+	}
+	return b.encode()
+}
+
+func (s *sender) add(b *pushBuilder, l *corpus.Line) {
+	function, instance := corpus.FuncName(s.params.Func(l.Instance)), corpus.InstName(l.Instance)
+	at := time.Unix(0, l.TS)
+	if !s.told { // what Promtail and others send
+		b.line(`{function="`+function+`", instance="`+instance+`"}`, at, l.Text, "request_id", l.RID, "level", l.Level)
+		return
+	}
+	r := s.open[l.RID]
+	if r == nil {
+		r = &sentRequest{id: l.RID, function: function, started: at}
+		s.open[l.RID] = r
+		s.event(b, at, r, instance, "dev.coldscope.invocation.started", `"trigger":"http"`)
+	}
+	stream := "stdout"
+	if l.Stderr {
+		stream = "stderr"
+	}
+	b.line(`{function="`+function+`", host="bench-host", instance="`+instance+`", namespace="`+benchNamespace+`", stream="`+stream+`", version="1"}`,
+		at, l.Text, wire.MetaFileID, wire.FormatFileID(uint64(l.Instance)), wire.MetaOffset, strconv.FormatUint(s.offsets[l.Instance], 10))
+	s.offsets[l.Instance] += uint64(len(l.Text)) + 80
+	r.lines++
+	if strings.HasPrefix(string(l.Text), "REPORT ") {
+		delete(s.open, l.RID)
+		s.event(b, at.Add(time.Microsecond), r, instance, "dev.coldscope.invocation.ended",
+			fmt.Sprintf(`"status":"ok","http_status":200,"started_at":%q`, r.started.UTC().Format(time.RFC3339Nano)))
+		if len(s.requests) < wantedRequests {
+			s.requests = append(s.requests, r)
+		}
+	}
+}
+
+func (s *sender) event(b *pushBuilder, at time.Time, r *sentRequest, instance, kind, data string) {
+	s.events++
+	b.event(fmt.Sprintf(`{"specversion":"1.0","id":"%d","source":"bench-host","type":%q,"time":%q,"datacontenttype":"application/json","data":{"namespace":%q,"function":%q,"version":"1","instance":%q,"request_id":%q,%s}}`,
+		s.events, kind, at.UTC().Format(time.RFC3339Nano), benchNamespace, r.function, instance, r.id, data), at)
+}
