@@ -1,11 +1,13 @@
 package ingest
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/grafana/loki/pkg/push"
 
@@ -54,22 +56,52 @@ type jsonEntry push.Entry
 
 var errNotEntry = errors.New(`a value is not ["<nanoseconds>", "line"] or ["<nanoseconds>", "line", {"name": "value"}]`)
 
+// UnmarshalJSON reads raw, which is JSON, by hand: it is most of what a push
+// consists of.
 func (e *jsonEntry) UnmarshalJSON(raw []byte) error {
-	var parts []json.RawMessage
-	if json.Unmarshal(raw, &parts) != nil || len(parts) < 2 || len(parts) > 3 {
-		return errNotEntry
-	}
-	var at string
-	if json.Unmarshal(parts[0], &at) != nil || json.Unmarshal(parts[1], &e.Line) != nil {
+	rest, isArray := bytes.CutPrefix(raw, []byte("["))
+	at, rest, atOK := cutString(rest)
+	rest, more := bytes.CutPrefix(bytes.TrimSpace(rest), []byte(","))
+	line, rest, lineOK := cutString(rest)
+	if !isArray || !atOK || !more || !lineOK {
 		return errNotEntry
 	}
 	ns, err := strconv.ParseInt(at, 10, 64)
 	if err != nil {
 		return fmt.Errorf("timestamp %.40q is not a number of nanoseconds since 1970", at)
 	}
-	e.Timestamp = time.Unix(0, ns)
-	if len(parts) == 3 && json.Unmarshal(parts[2], &e.StructuredMetadata) != nil {
+	*e = jsonEntry{Timestamp: time.Unix(0, ns), Line: line}
+	rest = bytes.TrimSpace(bytes.TrimSuffix(bytes.TrimSpace(rest), []byte("]")))
+	if len(rest) == 0 {
+		return nil
+	}
+	// What is left begins with the comma, and has to be one object.
+	if json.Unmarshal(rest[1:], &e.StructuredMetadata) != nil {
 		return errNotEntry
 	}
 	return nil
+}
+
+// cutString takes a string from the beginning of what is in a JSON array.
+func cutString(raw []byte) (s string, rest []byte, ok bool) {
+	raw = bytes.TrimSpace(raw)
+	if len(raw) == 0 || raw[0] != '"' {
+		return "", nil, false
+	}
+	end, plain := 1, true
+	for end < len(raw) && raw[end] != '"' {
+		if raw[end] == '\\' {
+			plain = false
+			end++
+		}
+		end++
+	}
+	if end >= len(raw) {
+		return "", nil, false
+	}
+	quoted, rest := raw[:end+1], raw[end+1:]
+	if text := quoted[1:end]; plain && utf8.Valid(text) {
+		return string(text), rest, true
+	}
+	return s, rest, json.Unmarshal(quoted, &s) == nil
 }

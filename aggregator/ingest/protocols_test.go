@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -305,6 +306,26 @@ func FuzzReadJSON(f *testing.F) {
 		}
 		b := decoder.Decode("t", req)
 		checkBatch(t, &b)
+		// What is read by hand is what a JSON decoder reads.
+		var plain struct {
+			Streams []struct {
+				Labels string
+				Values [][]any
+			}
+		}
+		if err := json.Unmarshal(body, &plain); err != nil {
+			t.Fatal(err)
+		}
+		for i, s := range plain.Streams {
+			if s.Labels != "" {
+				continue
+			}
+			for k, v := range s.Values {
+				if got := req.Streams[i].Entries[k].Line; v[1] != got {
+					t.Errorf("%q became %q", v, got)
+				}
+			}
+		}
 	})
 }
 
