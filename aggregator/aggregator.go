@@ -13,6 +13,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,22 +33,31 @@ import (
 	"github.com/coldscope/coldscope/internal/wire"
 )
 
-// Config tunes an Aggregator.
+// Config is the aggregator's section of the configuration.
 type Config struct {
-	Correlate correlate.Config
+	Correlate correlate.Config `yaml:"-"`
 	// Commit is the least time between two writes; rows that settle in
 	// between are written together.
-	Commit time.Duration
+	Commit time.Duration `yaml:"-"`
 	// BatchRows makes a batch full: no more is taken in until it can be written.
-	BatchRows int
-	// Pending bounds the bytes taken in and not yet stored; senders above it get 429.
-	Pending int64
+	BatchRows int `yaml:"-"`
+	// Pending bounds the bytes that are taken in and not stored yet, and those of
+	// requests that are being read; senders above either get 429. Default 128 MiB.
+	Pending int64 `yaml:"pending_bytes"`
 	// Recall is how far back lines are read from the store for corrections
 	// when an instance is met again after a restart.
-	Recall time.Duration
+	Recall time.Duration `yaml:"-"`
 	// Drain is how long Run goes on writing what it has settled after its context ended.
-	Drain time.Duration
+	Drain time.Duration `yaml:"-"`
+	// OTLPGRPC is HOST:PORT of OTLP over gRPC; empty for none. Default
+	// 127.0.0.1:4317, unless another program has that port.
+	OTLPGRPC string `yaml:"otlp_grpc"`
+	// Ingest says what is made of what senders push, and what is refused.
+	Ingest ingest.Config `yaml:"ingest"`
 }
+
+// DefaultOTLPGRPC is where OTLP senders on this machine look for it.
+const DefaultOTLPGRPC = "127.0.0.1:4317"
 
 // DefaultConfig fits a laptop and one machine of a cluster alike.
 func DefaultConfig() Config {
@@ -56,7 +68,28 @@ func DefaultConfig() Config {
 		Pending:   128 << 20,
 		Recall:    10 * time.Minute,
 		Drain:     10 * time.Second,
+		OTLPGRPC:  DefaultOTLPGRPC,
+		Ingest:    ingest.DefaultConfig(),
 	}
+}
+
+// Validate tells all that is wrong with c, nil if nothing is. Each problem
+// begins with the key that it is about.
+func (c *Config) Validate() error {
+	var errs []error
+	bad := func(problem string) { errs = append(errs, errors.New("aggregator."+problem)) }
+	if c.Pending < 1<<20 {
+		bad(fmt.Sprintf("pending_bytes: %d is less than 1 MiB", c.Pending))
+	}
+	if _, _, err := net.SplitHostPort(c.OTLPGRPC); c.OTLPGRPC != "" && err != nil {
+		bad("otlp_grpc: " + err.Error())
+	}
+	if err := c.Ingest.Validate(); err != nil {
+		for problem := range strings.SplitSeq(err.Error(), "\n") {
+			bad("ingest." + problem)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Aggregator is one merging service. Push, Events and Handler may be used as
@@ -68,10 +101,14 @@ type Aggregator struct {
 	logger  *slog.Logger
 	metrics *metrics
 	tracer  trace.Tracer
+	decoder *ingest.Decoder
+	rates   *ingest.Rates
+	bodies  sync.Pool // of *bytes.Buffer
 
 	submissions chan *submission
 	stopped     chan struct{} // closed when Run takes nothing more
-	pending     atomic.Int64  // bytes
+	pending     atomic.Int64  // bytes that are taken in
+	reading     atomic.Int64  // bytes of requests that are being read
 }
 
 // New makes an aggregator that writes through conn, which stays the caller's.
@@ -79,6 +116,8 @@ func New(cfg Config, conn driver.Conn, logger *slog.Logger, reg prometheus.Regis
 	m := newMetrics(reg)
 	return &Aggregator{
 		cfg: cfg, conn: conn, logger: logger, metrics: m,
+		decoder:     ingest.NewDecoder(cfg.Ingest),
+		rates:       ingest.NewRates(cfg.Ingest),
 		writer:      insert.NewWriter(conn, logger, m.insertRetries.Inc),
 		tracer:      tracing.Tracer("github.com/coldscope/coldscope/aggregator"),
 		submissions: make(chan *submission),
@@ -99,16 +138,15 @@ var errStopping = errors.New("the aggregator is stopping")
 // are those of a client's: a *wire.StatusError with 400 for what can never be
 // stored (the rest is), with 429 or 503 for what may be later.
 func (a *Aggregator) Push(ctx context.Context, tenant string, req *push.PushRequest) error {
-	batch := ingest.Decode(tenant, req)
-	return a.push(ctx, &batch)
+	batch := a.decoder.Decode(tenant, req)
+	return a.push(ctx, tenant, &batch)
 }
 
-func (a *Aggregator) push(ctx context.Context, batch *ingest.Batch) error {
-	if err := a.submit(ctx, batch); err != nil {
-		return unavailable(err)
+func (a *Aggregator) push(ctx context.Context, tenant string, batch *ingest.Batch) error {
+	if err := a.take(ctx, protocolLoki, tenant, batch); err != nil {
+		return err
 	}
 	if err := batch.Err(); err != nil {
-		a.metrics.rejected.Add(float64(batch.Rejected))
 		return &wire.StatusError{Code: 400, Message: err.Error()}
 	}
 	return nil
@@ -121,16 +159,33 @@ func (a *Aggregator) PushEncoded(ctx context.Context, tenant string, raw []byte)
 
 // pushRaw is PushEncoded that keeps raw.
 func (a *Aggregator) pushRaw(ctx context.Context, tenant string, raw []byte) error {
-	batch, err := ingest.DecodeRaw(tenant, raw)
+	batch, err := a.decoder.DecodeRaw(tenant, raw)
 	if err != nil {
 		return &wire.StatusError{Code: 400, Message: err.Error()}
 	}
-	return a.push(ctx, &batch)
+	return a.push(ctx, tenant, &batch)
 }
 
 // Events takes events and returns when they are stored. Any error means: again, later.
 func (a *Aggregator) Events(ctx context.Context, events []faas.Event) error {
-	return a.submit(ctx, &ingest.Batch{Events: events, Bytes: 512 * len(events)})
+	batch := ingest.Events(events)
+	return a.submit(ctx, &batch)
+}
+
+// take brings a batch of tenant into the store, and counts it. Its error is a
+// *wire.StatusError with 429 or 503; what of the batch was refused is none.
+func (a *Aggregator) take(ctx context.Context, protocol, tenant string, batch *ingest.Batch) error {
+	if wait := a.rates.Take(tenant, batch.Bytes, time.Now()); wait > 0 {
+		return &wire.StatusError{
+			Code: 429, RetryAfter: wait,
+			Message: fmt.Sprintf("tenant %q sends more bytes a second than it may: send again in %s", tenant, wait.Round(time.Millisecond)),
+		}
+	}
+	if err := a.submit(ctx, batch); err != nil {
+		return unavailable(err)
+	}
+	a.metrics.took(protocol, batch)
+	return nil
 }
 
 func (a *Aggregator) submit(ctx context.Context, batch *ingest.Batch) (err error) {

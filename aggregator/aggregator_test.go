@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -40,31 +41,43 @@ type service struct {
 	*aggregator.Aggregator
 	client *wire.Client
 	url    string
+	otlp   string // HOST:PORT of gRPC
 	reg    *prometheus.Registry
 	stop   func()
 }
 
 func start(t *testing.T, conn driver.Conn) *service {
 	t.Helper()
+	return startWith(t, conn, aggregator.DefaultConfig())
+}
+
+func startWith(t *testing.T, conn driver.Conn, cfg aggregator.Config) *service {
+	t.Helper()
+	must(t, cfg.Validate())
 	reg := prometheus.NewRegistry()
-	a := aggregator.New(aggregator.DefaultConfig(), conn, slog.New(slog.DiscardHandler), reg, noop.NewTracerProvider())
+	a := aggregator.New(cfg, conn, slog.New(slog.DiscardHandler), reg, noop.NewTracerProvider())
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	done := make(chan error, 2)
 	go func() { done <- a.Run(ctx) }()
+	go func() { done <- a.ServeOTLP(ctx, listener) }()
 	server := httptest.NewServer(a.Handler())
 	client, err := wire.NewClient(server.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	stopped := false
-	s := &service{a, client, server.URL, reg, func() {
+	s := &service{a, client, server.URL, listener.Addr().String(), reg, func() {
 		if stopped {
 			return
 		}
 		stopped = true
 		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
+		for range 2 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
 		}
 		client.Close()
 		server.Close()
@@ -192,7 +205,7 @@ func TestBadInput(t *testing.T) {
 		{"broken snappy", wire.PathPush, wire.MediaPush, []byte("\xff\xff\xff\xff\xff"), 400, "not a snappy block"},
 		{"snappy cut short", wire.PathPush, wire.MediaPush, snappy[:len(snappy)/2], 400, "not a snappy block"},
 		{"snappy bomb", wire.PathPush, wire.MediaPush, []byte{0xff, 0xff, 0xff, 0xff, 0x0f}, 413, "too large"},
-		{"wrong type", wire.PathPush, "application/json", []byte("{}"), 415, "unsupported media type"},
+		{"not JSON", wire.PathPush, "application/json", []byte("{"), 400, "not a Loki push in JSON"},
 		{"oversized", wire.PathPush, wire.MediaPush, make([]byte, wire.MaxPushBytes+1), 413, "smaller batches"},
 		{"event: wrong type", wire.PathEvents, "text/plain", []byte("{}"), 415, "unsupported media type"},
 		{"event: not JSON", wire.PathEvents, wire.MediaEvent, []byte("{"), 400, "not a CloudEvents JSON object"},

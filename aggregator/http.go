@@ -2,54 +2,170 @@ package aggregator
 
 import (
 	"errors"
+	"fmt"
+	"mime"
 	"net/http"
 	"strconv"
 	"time"
 
+	"github.com/klauspost/compress/s2"
+
+	"github.com/coldscope/coldscope/aggregator/ingest"
+	"github.com/coldscope/coldscope/internal/lambda"
 	"github.com/coldscope/coldscope/internal/wire"
 )
 
-// Handler serves the intake: POST /loki/api/v1/push (protobuf and snappy) and
-// POST /v1/events.
+// The protocols, as metrics name them.
+const (
+	protocolLoki   = "loki"
+	protocolLogs   = "otlp_logs"
+	protocolSpans  = "otlp_traces"
+	protocolEvents = "events"
+	protocolLambda = "lambda"
+)
+
+// intake is one protocol over HTTP.
+type intake struct {
+	endpoint, protocol string // as metrics name them
+	// read makes a batch of a body. Its error means that no entry can be taken.
+	read func(r *http.Request, tenant string, body []byte) (ingest.Batch, error)
+	// answer tells of a batch that is stored, as far as it was not refused.
+	answer func(w http.ResponseWriter, r *http.Request, b *ingest.Batch)
+	// fail tells why nothing was taken.
+	fail func(w http.ResponseWriter, r *http.Request, why *wire.StatusError)
+}
+
+// Handler serves the intake alone.
 func (a *Aggregator) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("POST "+wire.PathPush, a.counted("push", http.HandlerFunc(a.servePush)))
-	mux.Handle("POST "+wire.PathEvents, a.counted("events", wire.SenderEventsHandler(a.Events)))
+	a.Register(mux)
 	return mux
 }
 
-func (a *Aggregator) servePush(w http.ResponseWriter, r *http.Request) {
-	body, ok := wire.ReadBody(w, r, wire.MaxPushBytes)
-	if !ok {
-		return
-	}
-	raw, err := wire.InflatePush(body, r.Header.Get("Content-Type"))
-	if err != nil {
-		wire.Refuse(w, err)
-		return
-	}
-	err = a.pushRaw(r.Context(), wire.Tenant(r), raw)
-	var status *wire.StatusError
-	switch {
-	case err == nil:
-		w.WriteHeader(http.StatusNoContent)
-	case errors.As(err, &status):
-		if status.RetryAfter > 0 {
-			w.Header().Set("Retry-After", strconv.Itoa(int(status.RetryAfter/time.Second)))
-		}
-		http.Error(w, status.Message, status.Code)
-	default:
-		http.Error(w, err.Error(), http.StatusInternalServerError)
+// Register serves the intake at POST /loki/api/v1/push (protobuf and snappy, or
+// JSON), /v1/events (CloudEvents), /v1/logs, /otlp/v1/logs and /v1/traces (OTLP
+// in protobuf or JSON), and /v1/lambda/telemetry.
+func (a *Aggregator) Register(mux *http.ServeMux) {
+	logs := intake{"otlp_logs", protocolLogs, a.readLogs, answerLogs, failOTLP}
+	for path, in := range map[string]intake{
+		wire.PathPush:   {"push", protocolLoki, a.readPush, answerPlain, failPlain},
+		wire.PathEvents: {"events", protocolEvents, readEvents, answerPlain, failPlain},
+		lambda.Path:     {"lambda", protocolLambda, a.readLambda, answerPlain, failPlain},
+		pathLogs:        logs,
+		pathLokiLogs:    logs,
+		pathSpans:       {"otlp_traces", protocolSpans, a.readSpans, answerSpans, failOTLP},
+	} {
+		mux.Handle("POST "+path, a.serve(in))
 	}
 }
 
-// counted counts a handler's answers by status code.
-func (a *Aggregator) counted(endpoint string, h http.Handler) http.Handler {
+func (a *Aggregator) serve(in intake) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sw := &statusWriter{ResponseWriter: w, code: http.StatusOK}
-		h.ServeHTTP(sw, r)
-		a.metrics.pushes.WithLabelValues(endpoint, strconv.Itoa(sw.code)).Inc()
+		tenant := tenantOf(r)
+		batch, err := a.receive(sw, r, tenant, in.read)
+		if err == nil {
+			err = a.take(r.Context(), in.protocol, tenant, &batch)
+		}
+		var why *wire.StatusError
+		switch {
+		case err == nil:
+			in.answer(sw, r, &batch)
+		case errors.As(err, &why):
+			if why.RetryAfter > 0 {
+				seconds := (why.RetryAfter + time.Second - 1) / time.Second
+				sw.Header().Set("Retry-After", strconv.FormatInt(int64(seconds), 10))
+			}
+			in.fail(sw, r, why)
+		default:
+			in.fail(sw, r, &wire.StatusError{Code: http.StatusInternalServerError, Message: err.Error()})
+		}
+		a.metrics.pushes.WithLabelValues(in.endpoint, strconv.Itoa(sw.code)).Inc()
 	})
+}
+
+// receive reads a request. Its error is a *wire.StatusError.
+func (a *Aggregator) receive(w http.ResponseWriter, r *http.Request, tenant string,
+	read func(*http.Request, string, []byte) (ingest.Batch, error),
+) (ingest.Batch, error) {
+	body, err := a.readBody(w, r)
+	defer body.release()
+	if err == nil {
+		var batch ingest.Batch
+		if batch, err = read(r, tenant, body.bytes()); err == nil {
+			return batch, nil
+		}
+	}
+	if errors.Is(err, wire.ErrBusy) {
+		return ingest.Batch{}, unavailable(err)
+	}
+	return ingest.Batch{}, &wire.StatusError{Code: wire.RefusalCode(err), Message: err.Error()}
+}
+
+func (a *Aggregator) readPush(r *http.Request, tenant string, body []byte) (ingest.Batch, error) {
+	if mediaType(r) == "application/json" {
+		req, err := ingest.ReadJSON(body)
+		if err != nil {
+			return ingest.Batch{}, err
+		}
+		return a.decoder.Decode(tenant, req), nil
+	}
+	if err := a.fits(body); err != nil {
+		return ingest.Batch{}, err
+	}
+	raw, err := wire.InflatePush(body, r.Header.Get("Content-Type"))
+	if err != nil {
+		return ingest.Batch{}, err
+	}
+	return a.decoder.DecodeRaw(tenant, raw)
+}
+
+// fits refuses a snappy block that inflates to more than is allowed. What is no
+// such block is not its business.
+func (a *Aggregator) fits(body []byte) error {
+	if n, err := s2.DecodedLen(body); err == nil && int64(n) > a.cfg.Ingest.InflatedBytes {
+		return fmt.Errorf("%w: %d bytes inflated, at most %d", wire.ErrTooLarge, n, a.cfg.Ingest.InflatedBytes)
+	}
+	return nil
+}
+
+func readEvents(r *http.Request, tenant string, body []byte) (ingest.Batch, error) {
+	events, err := wire.ReadEvents(r.Header, body, tenant)
+	for i := range events {
+		events[i].Tenant = tenant // a sender speaks for the tenant it sends as, and for no other
+	}
+	return ingest.Events(events), err
+}
+
+func (a *Aggregator) readLambda(r *http.Request, tenant string, body []byte) (ingest.Batch, error) {
+	ref, err := lambda.RefOf(r)
+	if err != nil {
+		return ingest.Batch{}, err
+	}
+	ref.Tenant = tenant // not what the query says: a sender speaks for one tenant
+	return a.decoder.Lambda(body, ref)
+}
+
+// mediaType is the request's content type without its parameters.
+func mediaType(r *http.Request) string {
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil {
+		return ""
+	}
+	return media
+}
+
+// answerPlain is 204, or as Loki does 400 if some of the entries were refused.
+func answerPlain(w http.ResponseWriter, _ *http.Request, b *ingest.Batch) {
+	if err := b.Err(); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func failPlain(w http.ResponseWriter, _ *http.Request, why *wire.StatusError) {
+	http.Error(w, why.Message, why.Code)
 }
 
 type statusWriter struct {

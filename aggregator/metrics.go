@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/coldscope/coldscope/aggregator/correlate"
+	"github.com/coldscope/coldscope/aggregator/ingest"
 	"github.com/coldscope/coldscope/aggregator/insert"
 	"github.com/coldscope/coldscope/internal/faas"
 )
@@ -17,7 +18,9 @@ var coldStartBuckets = []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 15, 30, 60, 12
 
 type metrics struct {
 	pushes        *prometheus.CounterVec
-	rejected      prometheus.Counter
+	accepted      *prometheus.CounterVec
+	rejected      *prometheus.CounterVec
+	ignored       *prometheus.CounterVec
 	events        *prometheus.CounterVec
 	lines         *prometheus.CounterVec
 	corrections   prometheus.Counter
@@ -40,8 +43,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		return f.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
 	m := &metrics{
-		pushes:      counters("coldscope_aggregator_push_requests_total", "Requests to the push and events endpoints by HTTP status code.", "endpoint", "code"),
-		rejected:    counter("coldscope_aggregator_rejected_entries_total", "Entries of pushes that can never be stored."),
+		pushes:      counters("coldscope_aggregator_push_requests_total", "Requests to the intake's endpoints by HTTP status code; those over gRPC by the one that HTTP would have had.", "endpoint", "code"),
+		accepted:    counters("coldscope_aggregator_accepted_entries_total", "Entries that were sent and are stored: lines, events, spans; one that is sent twice counts twice.", "protocol"),
+		rejected:    counters("coldscope_aggregator_rejected_entries_total", "Entries that were sent and can never be stored.", "protocol", "reason"),
+		ignored:     counters("coldscope_aggregator_ignored_entries_total", "Entries that say nothing about functions, such as spans that are no invocations.", "protocol"),
 		events:      counters("coldscope_aggregator_events_total", "Events taken in by type.", "type"),
 		lines:       counters("coldscope_aggregator_lines_total", "Lines settled by attribution, corrections included.", "attribution"),
 		corrections: counter("coldscope_aggregator_corrections_total", "Lines written again because later facts gave them another request."),
@@ -67,7 +72,23 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		m.gaps.WithLabelValues(string(r)) // 0, not absent: an alert on an increase sees the first one
 		m.gapBytes.WithLabelValues(string(r))
 	}
+	for _, protocol := range []string{protocolLoki, protocolLogs, protocolSpans, protocolEvents, protocolLambda} {
+		for _, reason := range ingest.Reasons {
+			m.rejected.WithLabelValues(protocol, string(reason))
+		}
+	}
 	return m
+}
+
+// took counts what came of a batch.
+func (m *metrics) took(protocol string, b *ingest.Batch) {
+	m.accepted.WithLabelValues(protocol).Add(float64(b.Accepted))
+	if b.Ignored > 0 {
+		m.ignored.WithLabelValues(protocol).Add(float64(b.Ignored))
+	}
+	for reason, n := range b.Reasons {
+		m.rejected.WithLabelValues(protocol, string(reason)).Add(float64(n))
+	}
 }
 
 func (m *metrics) observe(out *correlate.Output) {

@@ -97,8 +97,8 @@ func (h history) push(t *testing.T, ms int, events []faas.Event) *push.PushReque
 	return &push.PushRequest{Streams: []push.Stream{lines, platform}}
 }
 
-// send sends one half of the facts under all names.
-func send(t *testing.T, c *wire.Client, mark string, first bool, headerTenant string) {
+// sendAll sends one half of the facts under all names.
+func sendAll(t *testing.T, c *wire.Client, mark string, first bool, headerTenant string) {
 	t.Helper()
 	var events []faas.Event
 	lines := &push.PushRequest{}
@@ -139,20 +139,20 @@ func TestTenantsApart(t *testing.T) {
 			if !disturbed {
 				return
 			}
-			send(t, bob, "of bob", first, "")
+			sendAll(t, bob, "of bob", first, "")
 			if err := bob.Push(t.Context(), "alice", lines(400, "of bob")); err == nil || !strings.Contains(err.Error(), "403") {
 				t.Errorf("bob pushes as alice: %v", err)
 			}
 		}
 		disturb(true)
-		send(t, alice, "of alice", true, "alice")
+		sendAll(t, alice, "of alice", true, "alice")
 		disturb(true)
 		disturb(false)
 		s.stop()
 		s = start(t, conn) // which reads back what it knew
 		alice, bob = guarded(t, s)
 		disturb(true)
-		send(t, alice, "of alice", false, "alice")
+		sendAll(t, alice, "of alice", false, "alice")
 		before := rows(t, conn, "alice")
 		disturb(true)
 		disturb(false)

@@ -132,7 +132,7 @@ func parseEvent(t *testing.T, word, text string, n int) faas.Event {
 	case "stopped":
 		e.Data = faas.Stopped{}
 	case "start":
-		d := faas.InvocationStarted{RequestID: f["id"]}
+		d := faas.InvocationStarted{RequestID: f["id"], ColdStart: f["cold"] == "true"}
 		if q := f["queued"]; q != "" {
 			d.QueuedAt = at(number(t, q))
 		}

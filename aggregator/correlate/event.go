@@ -36,7 +36,7 @@ func (c *Correlator) apply(i *instance, e *faas.Event) (from time.Time, changed 
 		c.out.ColdStarts = append(c.out.ColdStarts, stoppedRow(e, d))
 	case faas.InvocationStarted:
 		v, isNew := i.invocation(d.RequestID, e.Time)
-		v.queued = d.QueuedAt
+		v.queued, v.cold = d.QueuedAt, v.cold || d.ColdStart
 		from, changed = e.Time, isNew
 		if isNew && i.before(e.Time) == 0 {
 			from = time.Time{} // the first: what lies before it is init
@@ -79,7 +79,7 @@ func (c *Correlator) told(i *instance, v *invocation) {
 		return
 	}
 	v.told, v.wait = true, wait
-	cold, ns := wait > 0, wait.Nanoseconds()
+	cold, ns := wait > 0 || v.cold, wait.Nanoseconds()
 	c.out.Invocations = append(c.out.Invocations, schema.InvocationRow{
 		Tenant: i.key.Tenant, Namespace: i.key.Namespace, Function: i.key.Function,
 		StartedAt: v.start, RequestID: v.requestID, Instance: i.key.Instance, Cold: &cold, ColdWaitNS: &ns,
@@ -132,7 +132,7 @@ func startedRow(e *faas.Event, d faas.InvocationStarted) schema.InvocationRow {
 	return schema.InvocationRow{
 		Tenant: e.Tenant, Namespace: e.Namespace, Function: e.Function,
 		StartedAt: e.Time, RequestID: d.RequestID, Instance: e.Instance,
-		Version: known(e.Version), Trigger: known(string(d.Trigger)), QueuedAt: known(d.QueuedAt),
+		Version: known(e.Version), Trigger: known(string(d.Trigger)), QueuedAt: known(d.QueuedAt), Cold: known(d.ColdStart),
 	}
 }
 

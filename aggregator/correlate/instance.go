@@ -47,6 +47,7 @@ type phaseKey struct {
 type invocation struct {
 	requestID          string
 	queued, start, end time.Time     // end is zero while it is open
+	cold               bool          // it says itself that it waited for the start
 	told               bool          // its cold row has been given out
 	wait               time.Duration // what that row says
 }
@@ -64,10 +65,19 @@ type held struct {
 	until  time.Time
 }
 
-// rowOverhead stands for what a remembered row costs beside its strings.
-const rowOverhead = 300
+// What a remembered row, and each of its attributes, costs beside its strings.
+const (
+	rowOverhead       = 300
+	attributeOverhead = 32
+)
 
-func (r *remembered) size() int { return rowOverhead + len(r.row.Body) }
+func (r *remembered) size() int {
+	n := rowOverhead + len(r.row.Body) + len(r.row.Raw)
+	for i := range r.row.Attributes {
+		n += attributeOverhead + len(r.row.Attributes[i].Key) + len(r.row.Attributes[i].Value)
+	}
+	return n
+}
 
 func (i *instance) restore(start *schema.ColdStartRow, invocations []schema.InvocationRow) {
 	if start != nil {
@@ -86,6 +96,7 @@ func (i *instance) restore(start *schema.ColdStartRow, invocations []schema.Invo
 		r := &invocations[n]
 		i.invocations = append(i.invocations, invocation{
 			requestID: r.RequestID, queued: timeOf(r.QueuedAt), start: r.StartedAt, end: timeOf(r.EndedAt),
+			cold: r.Cold != nil && *r.Cold,
 		})
 		i.see(r.StartedAt)
 		i.see(timeOf(r.EndedAt))

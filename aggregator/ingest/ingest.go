@@ -3,33 +3,49 @@
 package ingest
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
-	"github.com/cespare/xxhash/v2"
 	"github.com/grafana/loki/pkg/push"
 
 	"github.com/coldscope/coldscope/internal/faas"
+	"github.com/coldscope/coldscope/internal/lambda"
 	"github.com/coldscope/coldscope/internal/wire"
 )
 
-// Limits of one line and of one label's value, in bytes. Longer lines are cut
-// and marked, longer values are refused.
+// Reason is why an entry was refused: a label of metrics.
+type Reason string
+
+// The reasons.
 const (
-	MaxLineBytes  = 1 << 20
-	MaxLabelBytes = 2048
+	ReasonMalformed  Reason = "malformed"   // cannot be read
+	ReasonNoFunction Reason = "no_function" // nothing says whose it is
+	ReasonNoInstance Reason = "no_instance" // an invocation of nobody
+	ReasonTime       Reason = "time"        // outside 1970 to 2262
+	ReasonTooOld     Reason = "too_old"
+	ReasonTooNew     Reason = "too_new"
+	ReasonLabels     Reason = "labels"     // over a limit
+	ReasonAttributes Reason = "attributes" // over a limit
 )
+
+// Reasons are all of them.
+var Reasons = []Reason{
+	ReasonMalformed, ReasonNoFunction, ReasonNoInstance, ReasonTime, ReasonTooOld, ReasonTooNew, ReasonLabels, ReasonAttributes,
+}
 
 // Batch is what one push holds.
 type Batch struct {
 	Lines    []faas.Line
 	Events   []faas.Event
-	Bytes    int   // of bodies and events
-	Rejected int   // entries that can never be stored
-	Reason   error // why the first of them was refused
+	Accepted int            // entries of which Lines and Events are made
+	Bytes    int            // of bodies, attributes and events
+	Ignored  int            // entries that say nothing to us
+	Rejected int            // entries that can never be stored
+	Reasons  map[Reason]int // of the rejected ones
+	Reason   error          // why the first of them was refused
 }
 
 // Err says how many entries were refused and why, nil if none was.
@@ -37,20 +53,68 @@ func (b *Batch) Err() error {
 	if b.Rejected == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d of %d entries refused; the first: %w", b.Rejected, b.Rejected+len(b.Lines)+len(b.Events), b.Reason)
+	return fmt.Errorf("%d of %d entries refused; the first: %w", b.Rejected, b.Rejected+b.Accepted, b.Reason)
 }
 
-func (b *Batch) reject(n int, err error) {
-	b.Rejected += n
-	if b.Reason == nil {
-		b.Reason = err
+// refusal is an error and its class.
+type refusal struct {
+	reason Reason
+	error
+}
+
+func refuse(reason Reason, format string, args ...any) *refusal {
+	return &refusal{reason, fmt.Errorf(format, args...)}
+}
+
+func (b *Batch) reject(n int, why *refusal) {
+	if n == 0 {
+		return
 	}
+	b.Rejected += n
+	if b.Reasons == nil {
+		b.Reasons, b.Reason = map[Reason]int{}, why.error
+	}
+	b.Reasons[why.reason] += n
+}
+
+// Decoder makes batches of what senders push. It is safe for concurrent use.
+type Decoder struct {
+	cfg    Config
+	uses   map[string][]use // by label
+	lambda *lambda.Decoder
+}
+
+// NewDecoder makes a Decoder of a valid configuration.
+func NewDecoder(cfg Config) *Decoder {
+	return &Decoder{cfg: cfg, uses: cfg.Labels.uses(), lambda: lambda.NewDecoder()}
+}
+
+// batch is one that is being filled.
+type batch struct {
+	Batch
+	*Decoder
+	tenant         string
+	limits         Limits
+	oldest, newest time.Time        // zero: no limit
+	own            []faas.Attribute // of the line that is being read
+}
+
+func (d *Decoder) batch(tenant string) *batch {
+	b := &batch{Decoder: d, tenant: tenant, limits: d.cfg.limits(tenant)}
+	now := time.Now()
+	if b.limits.RejectOlder > 0 {
+		b.oldest = now.Add(-b.limits.RejectOlder)
+	}
+	if b.limits.RejectNewer > 0 {
+		b.newest = now.Add(b.limits.RejectNewer)
+	}
+	return b
 }
 
 // Decode reads a Loki push of tenant. As in Loki, the good entries of a push
 // count although others are refused.
-func Decode(tenant string, req *push.PushRequest) Batch {
-	var b Batch
+func (d *Decoder) Decode(tenant string, req *push.PushRequest) Batch {
+	b := d.batch(tenant)
 	entries := 0
 	for n := range req.Streams {
 		entries += len(req.Streams[n].Entries)
@@ -58,61 +122,86 @@ func Decode(tenant string, req *push.PushRequest) Batch {
 	b.Lines = make([]faas.Line, 0, entries)
 	for n := range req.Streams {
 		s := &req.Streams[n]
-		from, err := parseStream(tenant, s.Labels)
+		from, err := b.parseStream(s.Labels)
 		if err != nil {
 			b.reject(len(s.Entries), err)
 			continue
 		}
 		for k := range s.Entries {
 			if from.stream == faas.Platform {
-				b.event(tenant, &s.Entries[k])
+				b.event(&s.Entries[k])
 			} else {
 				b.line(from, &s.Entries[k])
 			}
 		}
 	}
-	return b
+	return b.Batch
 }
 
-func (b *Batch) event(tenant string, entry *push.Entry) {
-	e, err := wire.DecodeEvent([]byte(entry.Line), tenant)
+func (b *batch) event(entry *push.Entry) {
+	e, err := wire.DecodeEvent([]byte(entry.Line), b.tenant)
 	if err != nil {
-		b.reject(1, err)
+		b.reject(1, &refusal{ReasonMalformed, err})
 		return
 	}
-	e.Tenant = tenant // a sender speaks for the tenant it pushes as, and for no other
+	e.Tenant = b.tenant // a sender speaks for the tenant it pushes as, and for no other
+	b.Accepted++
 	b.Bytes += len(entry.Line)
 	b.Events = append(b.Events, e)
 }
 
-func (b *Batch) line(from *sender, entry *push.Entry) {
-	if !faas.Storable(entry.Timestamp) {
-		b.reject(1, fmt.Errorf("timestamp %s is outside 1970 to 2262", entry.Timestamp.UTC()))
+func (b *batch) line(from *sender, entry *push.Entry) {
+	if err := b.checkTime(entry.Timestamp); err != nil {
+		b.reject(1, err)
 		return
 	}
-	l := faas.Line{Ref: from.ref, Time: entry.Timestamp.UTC(), Stream: from.stream, Body: entry.Line, Host: from.host}
-	positioned, err := readMetadata(&l, entry.StructuredMetadata)
+	l := faas.Line{
+		Ref: from.ref, Time: entry.Timestamp.UTC(), Stream: from.stream, Body: entry.Line, Host: from.host,
+		Severity: from.severity, Attributes: from.attributes,
+	}
+	positioned, err := b.readMetadata(&l, entry.StructuredMetadata)
 	if err != nil {
 		b.reject(1, err)
 		return
 	}
 	if !positioned {
-		l.FileID, l.Offset = from.derivePosition(&l)
+		l.FileID, l.Offset = from.derivePosition(&l, "")
 	}
-	if over := len(l.Body) - MaxLineBytes; over > 0 {
-		l.Body, l.Truncated = l.Body[:MaxLineBytes], l.Truncated+uint64(over)
+	b.add(&l)
+}
+
+// checkTime refuses a line of time t if that is needed.
+func (b *batch) checkTime(t time.Time) *refusal {
+	switch {
+	case !faas.Storable(t):
+		return refuse(ReasonTime, "timestamp %s is outside 1970 to 2262", t.UTC())
+	case t.Before(b.oldest):
+		return refuse(ReasonTooOld, "timestamp %s is too old, at most %s are accepted", t.UTC(), b.limits.RejectOlder)
+	case !b.newest.IsZero() && t.After(b.newest):
+		return refuse(ReasonTooNew, "timestamp %s is more than %s in the future: compare the clocks", t.UTC(), b.limits.RejectNewer)
+	}
+	return nil
+}
+
+// add takes a line whose body may still be too long or no UTF-8.
+func (b *batch) add(l *faas.Line) {
+	if over := len(l.Body) - b.limits.LineBytes; over > 0 {
+		l.Body, l.Truncated = l.Body[:b.limits.LineBytes], l.Truncated+uint64(over)
 	}
 	if !utf8.ValidString(l.Body) {
 		l.Body = strings.ToValidUTF8(l.Body, "\uFFFD")
 	}
-	b.Bytes += len(l.Body)
-	b.Lines = append(b.Lines, l)
+	b.Accepted++
+	b.Bytes += len(l.Body) + attributeBytes(l.Attributes)
+	b.Lines = append(b.Lines, *l)
 }
 
 // readMetadata fills what an entry's structured metadata says. positioned
 // tells whether the sender named the line's place in its file.
-func readMetadata(l *faas.Line, meta []push.LabelAdapter) (positioned bool, err error) {
+func (b *batch) readMetadata(l *faas.Line, meta []push.LabelAdapter) (positioned bool, refused *refusal) {
 	var file, offset bool
+	var err error
+	b.own = b.own[:0]
 	for _, m := range meta {
 		switch m.Name {
 		case wire.MetaFileID:
@@ -123,92 +212,15 @@ func readMetadata(l *faas.Line, meta []push.LabelAdapter) (positioned bool, err 
 			offset = true
 		case wire.MetaTruncated:
 			l.Truncated, err = strconv.ParseUint(m.Value, 10, 64)
-		case wire.MetaRequestID:
-			if len(m.Value) > MaxLabelBytes {
-				err = fmt.Errorf("longer than %d bytes", MaxLabelBytes)
-			}
-			l.RequestID = m.Value
+		default:
+			err = b.describe(l, m.Name, m.Value)
 		}
 		if err != nil {
-			return false, fmt.Errorf("structured metadata %s: %w", m.Name, err)
+			return false, refuse(ReasonMalformed, "structured metadata %s: %w", m.Name, err)
 		}
 	}
-	return file && offset, nil
-}
-
-// sender is whose lines a stream holds.
-type sender struct {
-	ref      faas.Ref
-	stream   faas.Stream
-	host     string
-	id       uint64            // hash of all its labels
-	ordinals map[uint64]uint64 // lines seen by hash, for those without a position
-}
-
-// functionLabels are the labels that name a function for senders that don't
-// know ours, in the order of Loki's own discovery of a service's name.
-var functionLabels = []string{
-	wire.LabelFunction, "service_name", "service", "app", "application", "name", "app_kubernetes_io_name",
-	"container", "container_name", "component", "workload", "job",
-}
-
-var errNoFunction = errors.New("no label names the function: set " + wire.LabelFunction)
-
-func parseStream(tenant, text string) (*sender, error) {
-	labels, err := wire.ParseLabels(text)
-	if err != nil {
-		return nil, err
+	if len(b.own) > 0 {
+		l.Attributes, refused = b.attributes(l.Attributes)
 	}
-	s := &sender{ref: faas.Ref{Tenant: tenant}, stream: faas.Stdout, id: xxhash.Sum64String(text)}
-	named := len(functionLabels)
-	for _, l := range labels {
-		if len(l.Value) > MaxLabelBytes || !utf8.ValidString(l.Value) {
-			return nil, fmt.Errorf("label %s: longer than %d bytes or not UTF-8", l.Name, MaxLabelBytes)
-		}
-		switch l.Name {
-		case wire.LabelNamespace:
-			s.ref.Namespace = strings.Clone(l.Value) // else it would keep the whole push
-		case wire.LabelVersion:
-			s.ref.Version = strings.Clone(l.Value)
-		case wire.LabelInstance:
-			s.ref.Instance = strings.Clone(l.Value)
-		case wire.LabelHost:
-			s.host = strings.Clone(l.Value)
-		case wire.LabelStream:
-			s.stream = faas.Stream(l.Value)
-		}
-		for rank := range named {
-			if l.Name == functionLabels[rank] && l.Value != "" {
-				s.ref.Function, named = strings.Clone(l.Value), rank
-				break
-			}
-		}
-	}
-	switch s.stream {
-	case faas.Stdout, faas.Stderr:
-	case faas.Platform:
-		return s, nil // an event says itself whose it is
-	default:
-		return nil, fmt.Errorf("label %s is %q, want stdout, stderr or platform", wire.LabelStream, s.stream)
-	}
-	if s.ref.Function == "" {
-		return nil, errNoFunction
-	}
-	return s, nil
-}
-
-// derivePosition names a line whose sender gave no position: by the stream's
-// labels, the line's time and text, and its ordinal among equal ones of the
-// push. The same push sent again gives the same names.
-func (s *sender) derivePosition(l *faas.Line) (fileID, offset uint64) {
-	h := xxhash.New()
-	_, _ = h.WriteString(l.Body) // never fails
-	_, _ = h.WriteString(strconv.FormatInt(l.Time.UnixNano(), 10))
-	sum := h.Sum64()
-	if s.ordinals == nil {
-		s.ordinals = map[uint64]uint64{}
-	}
-	n := s.ordinals[sum]
-	s.ordinals[sum]++
-	return s.id, sum + n
+	return file && offset, refused
 }

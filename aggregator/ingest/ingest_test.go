@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -10,8 +9,9 @@ import (
 	"github.com/grafana/loki/pkg/push"
 
 	"github.com/coldscope/coldscope/internal/faas"
-	"github.com/coldscope/coldscope/internal/wire"
 )
+
+var decoder = NewDecoder(DefaultConfig())
 
 var when = time.Date(2026, 11, 1, 12, 0, 0, 5, time.UTC)
 
@@ -20,12 +20,13 @@ func one(labels, line string, meta ...push.LabelAdapter) *push.PushRequest {
 }
 
 func TestDecode(t *testing.T) {
-	got := Decode("acme", one(`{function="f", namespace="n", version="2", instance="i", stream="stderr", host="h", job="other"}`, "hello",
+	got := decoder.Decode("acme", one(`{function="f", namespace="n", version="2", instance="i", stream="stderr", host="h", job="other"}`, "hello",
 		push.LabelAdapter{Name: "file_id", Value: "00000000000000ff"}, push.LabelAdapter{Name: "offset", Value: "12"},
 		push.LabelAdapter{Name: "truncated", Value: "3"}, push.LabelAdapter{Name: "request_id", Value: "r"}))
 	want := []faas.Line{{
 		Ref:  faas.Ref{Tenant: "acme", Namespace: "n", Function: "f", Version: "2", Instance: "i"},
 		Time: when, Stream: faas.Stderr, Body: "hello", FileID: 255, Offset: 12, Truncated: 3, RequestID: "r", Host: "h",
+		Attributes: []faas.Attribute{{Key: "job", Value: "other"}},
 	}}
 	if diff := cmp.Diff(want, got.Lines); diff != "" || got.Err() != nil {
 		t.Error(diff, got.Err())
@@ -39,14 +40,14 @@ func TestFunctionOfForeignSenders(t *testing.T) {
 		`{container="c", service_name="s"}`: "s",
 		`{app="", job="j"}`:                 "j",
 	} {
-		if got := Decode("t", one(labels, "x")); len(got.Lines) != 1 || got.Lines[0].Function != want || got.Lines[0].Stream != faas.Stdout {
+		if got := decoder.Decode("t", one(labels, "x")); len(got.Lines) != 1 || got.Lines[0].Function != want || got.Lines[0].Stream != faas.Stdout {
 			t.Errorf("%s: %+v", labels, got)
 		}
 	}
 }
 
 func TestRefuses(t *testing.T) {
-	long := strings.Repeat("x", MaxLabelBytes+1)
+	long := strings.Repeat("x", DefaultConfig().Limits.LabelValueBytes+1)
 	for _, c := range []struct {
 		req  *push.PushRequest
 		says string
@@ -61,25 +62,9 @@ func TestRefuses(t *testing.T) {
 		{one(`{function="f"}`, "x", push.LabelAdapter{Name: "request_id", Value: long}), "metadata request_id"},
 		{one(`{stream="platform"}`, "{}"), "specversion"},
 	} {
-		got := Decode("t", c.req)
+		got := decoder.Decode("t", c.req)
 		if err := got.Err(); err == nil || !strings.Contains(err.Error(), c.says) || len(got.Lines)+len(got.Events) != 0 {
 			t.Errorf("want %q, got %v, %+v", c.says, err, got)
-		}
-	}
-}
-
-func BenchmarkDecode(b *testing.B) {
-	s := push.Stream{Labels: `{function="f", host="h", instance="i", namespace="n", stream="stdout", version="1"}`}
-	line := strings.Repeat("a line of a usual length, ", 8)
-	for n := range 1000 {
-		s.Entries = append(s.Entries, push.Entry{Timestamp: when.Add(time.Duration(n)), Line: fmt.Sprint(n, line), StructuredMetadata: wire.Position(7, uint64(n)*200)})
-	}
-	req := &push.PushRequest{Streams: []push.Stream{s}}
-	b.SetBytes(int64(1000 * len(line)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if got := Decode("t", req); len(got.Lines) != 1000 {
-			b.Fatal(got.Err())
 		}
 	}
 }

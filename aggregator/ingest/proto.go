@@ -37,23 +37,23 @@ const (
 // copy each line and the same few names of metadata.
 //
 // An error means that raw is no push request; nothing of it counts then.
-func DecodeRaw(tenant string, raw []byte) (Batch, error) {
-	d := decoder{tenant: tenant}
+func (d *Decoder) DecodeRaw(tenant string, raw []byte) (Batch, error) {
+	r := rawReader{batch: d.batch(tenant)}
 	text := unsafe.String(unsafe.SliceData(raw), len(raw))
 	n, err := countEntries(text)
 	if err == nil {
-		d.batch.Lines = make([]faas.Line, 0, n)
+		r.batch.Lines = make([]faas.Line, 0, n)
 		err = fields(text, requestFields, func(number protowire.Number, value string) error {
 			if number != requestStreams {
 				return nil
 			}
-			return d.stream(value)
+			return r.stream(value)
 		})
 	}
 	if err != nil {
 		return Batch{}, fmt.Errorf("not a Loki push request: %w", err)
 	}
-	return d.batch, nil
+	return r.batch.Batch, nil
 }
 
 // countEntries counts the entries of all streams.
@@ -72,14 +72,14 @@ func countEntries(text string) (n int, err error) {
 	return n, err
 }
 
-type decoder struct {
-	tenant string
-	batch  Batch
-	entry  push.Entry // used again for each
+// rawReader reads requests in protobuf into its batch.
+type rawReader struct {
+	batch *batch
+	entry push.Entry // used again for each
 }
 
 // stream reads the labels first, wherever they stand.
-func (d *decoder) stream(text string) error {
+func (r *rawReader) stream(text string) error {
 	labels, entries := "", 0
 	err := fields(text, streamFields, func(number protowire.Number, value string) error {
 		switch number {
@@ -93,39 +93,38 @@ func (d *decoder) stream(text string) error {
 	if err != nil {
 		return err
 	}
-	from, err := parseStream(d.tenant, labels)
-	if err != nil {
-		d.batch.reject(entries, err)
+	from, refused := r.batch.parseStream(labels)
+	if refused != nil {
+		r.batch.reject(entries, refused)
 	}
-	refused := err != nil
 	return fields(text, streamFields, func(number protowire.Number, value string) error {
 		if number != streamEntries {
 			return nil
 		}
-		if err := d.read(value); err != nil {
+		if err := r.read(value); err != nil {
 			return err
 		}
 		switch {
-		case refused:
+		case refused != nil:
 		case from.stream == faas.Platform:
-			d.batch.event(d.tenant, &d.entry)
+			r.batch.event(&r.entry)
 		default:
-			d.batch.line(from, &d.entry)
+			r.batch.line(from, &r.entry)
 		}
 		return nil
 	})
 }
 
-// read fills d.entry.
-func (d *decoder) read(text string) error {
-	d.entry.Timestamp, d.entry.Line = time.Unix(0, 0), ""
-	d.entry.StructuredMetadata = d.entry.StructuredMetadata[:0]
+// read fills r.entry.
+func (r *rawReader) read(text string) error {
+	r.entry.Timestamp, r.entry.Line = time.Unix(0, 0), ""
+	r.entry.StructuredMetadata = r.entry.StructuredMetadata[:0]
 	return fields(text, entryFields, func(number protowire.Number, value string) (err error) {
 		switch number {
 		case entryTimestamp:
-			d.entry.Timestamp, err = timestamp(value)
+			r.entry.Timestamp, err = timestamp(value)
 		case entryLine:
-			d.entry.Line = value
+			r.entry.Line = value
 		case entryMetadata:
 			var label push.LabelAdapter
 			err = fields(value, labelFields, func(number protowire.Number, value string) error {
@@ -137,7 +136,7 @@ func (d *decoder) read(text string) error {
 				}
 				return nil
 			})
-			d.entry.StructuredMetadata = append(d.entry.StructuredMetadata, label)
+			r.entry.StructuredMetadata = append(r.entry.StructuredMetadata, label)
 		}
 		return err
 	})

@@ -31,18 +31,18 @@ func FuzzDecodeRaw(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var req push.PushRequest
 		if err := req.Unmarshal(raw); err != nil {
-			_, _ = DecodeRaw("t", raw) // must not panic
+			_, _ = NewDecoder(DefaultConfig()).DecodeRaw("t", raw) // must not panic
 			return
 		}
 		raw, err := req.Marshal() // what is not written as senders write it may be refused
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := DecodeRaw("t", raw)
+		got, err := NewDecoder(DefaultConfig()).DecodeRaw("t", raw)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := Decode("t", &req)
+		want := NewDecoder(DefaultConfig()).Decode("t", &req)
 		sameReason := cmp.Comparer(func(a, b error) bool { return fmt.Sprint(a) == fmt.Sprint(b) })
 		if diff := cmp.Diff(want, got, sameReason, cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("(-generated code +DecodeRaw)\n%s", diff)

@@ -118,7 +118,7 @@ func (r *reader) invocations(ctx context.Context) error {
 		var ref faas.Ref
 		var v schema.InvocationRow
 		err := rows.Scan(&ref.Tenant, &ref.Namespace, &ref.Function, &ref.Instance,
-			&v.RequestID, &v.QueuedAt, &v.StartedAt, &v.EndedAt)
+			&v.RequestID, &v.QueuedAt, &v.StartedAt, &v.EndedAt, &v.Cold)
 		m := r.of(ref)
 		m.Invocations = append(m.Invocations, v)
 		return err

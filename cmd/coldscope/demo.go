@@ -13,6 +13,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/spf13/cobra"
 
+	"github.com/coldscope/coldscope/aggregator"
 	"github.com/coldscope/coldscope/cmd/internal/collectorcmd"
 	"github.com/coldscope/coldscope/cmd/internal/process"
 	"github.com/coldscope/coldscope/demo"
@@ -27,6 +28,7 @@ import (
 type demoFlags struct {
 	process.Flags
 	process.Config
+	aggregator        aggregator.Config
 	requests, clients int
 	exit              bool
 	output            string
@@ -52,10 +54,11 @@ Coldscope that runs already; --clickhouse then names its store.`,
   coldscope demo --requests 200 --exit -o json --runtime process`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var err error
-			if f.Config, err = f.Load(cmd.Flags()); err != nil {
+			c, err := loadConfig(&f.Flags, cmd.Flags())
+			if err != nil {
 				return err
 			}
+			f.Config, f.aggregator = c.Config, c.Aggregator
 			if err := f.validate(); err != nil {
 				return err
 			}
@@ -170,7 +173,10 @@ func (f *demoFlags) start(ctx context.Context, p *process.Process, progress *dem
 		return nil, nil, err
 	}
 	if socket == "" {
-		a := startAggregator(ctx, p, conn)
+		a, err := startAggregator(ctx, p, &f.aggregator, conn)
+		if err != nil {
+			return nil, nil, err
+		}
 		f.Collector.CRI = []string{filepath.Join(hostDir, "pods")}
 		c, err := collectorcmd.Start(ctx, p, f.Config, func() (process.Config, error) { return f.Config, nil }, collectorcmd.Into(a))
 		if err != nil {

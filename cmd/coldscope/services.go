@@ -7,11 +7,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/coldscope/coldscope/aggregator"
 	"github.com/coldscope/coldscope/cmd/internal/collectorcmd"
 	"github.com/coldscope/coldscope/cmd/internal/process"
 	"github.com/coldscope/coldscope/dashboards/console"
-	"github.com/coldscope/coldscope/internal/wire"
 	"github.com/coldscope/coldscope/query"
 )
 
@@ -31,17 +29,17 @@ func setup(cmd *cobra.Command, c *process.Config, f *process.Flags) process.Setu
 type loader = func() (process.Config, error)
 
 // service makes the command of a service over a store; build starts it.
-func service(cmd *cobra.Command, build func(context.Context, *process.Process, *process.Config, driver.Conn, loader) error) *cobra.Command {
+func service(cmd *cobra.Command, build func(context.Context, *process.Process, *config, driver.Conn, loader) error) *cobra.Command {
 	var f process.Flags
 	addStoreFlags(cmd.Flags(), &f)
 	cmd.Args = cobra.NoArgs
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := f.Load(cmd.Flags())
+		c, err := loadConfig(&f, cmd.Flags())
 		if err != nil {
 			return err
 		}
-		return process.Main(cmd.Context(), setup(cmd, &c, &f), func(ctx context.Context, p *process.Process) error {
-			conn, err := openStore(ctx, p, &c)
+		return process.Main(cmd.Context(), setup(cmd, &c.Config, &f), func(ctx context.Context, p *process.Process) error {
+			conn, err := openStore(ctx, p, &c.Config)
 			if err != nil {
 				return err
 			}
@@ -60,32 +58,39 @@ func service(cmd *cobra.Command, build func(context.Context, *process.Process, *
 }
 
 func aggregatorCommand() *cobra.Command {
-	return service(&cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "aggregator",
 		Short: "Run the aggregator alone: takes lines and events in, merges them, writes them",
-	}, func(ctx context.Context, p *process.Process, _ *process.Config, conn driver.Conn, _ loader) error {
-		startAggregator(ctx, p, conn)
-		return nil
+	}
+	addAggregatorFlags(cmd.Flags())
+	return service(cmd, func(ctx context.Context, p *process.Process, c *config, conn driver.Conn, _ loader) error {
+		_, err := startAggregator(ctx, p, &c.Aggregator, conn)
+		return err
 	})
 }
 
 func queryCommand() *cobra.Command {
 	return service(&cobra.Command{Use: "query", Short: "Run the query service alone: the API and the console"},
-		func(_ context.Context, p *process.Process, _ *process.Config, conn driver.Conn, _ loader) error {
+		func(_ context.Context, p *process.Process, _ *config, conn driver.Conn, _ loader) error {
 			return startQuery(p, conn)
 		})
 }
 
 func serveCommand() *cobra.Command {
-	return service(&cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run everything in one process: engine, aggregator, query service, console and this host's collector",
-	}, func(ctx context.Context, p *process.Process, c *process.Config, conn driver.Conn, load loader) error {
+	}
+	addAggregatorFlags(cmd.Flags())
+	return service(cmd, func(ctx context.Context, p *process.Process, c *config, conn driver.Conn, load loader) error {
 		if err := startQuery(p, conn); err != nil {
 			return err
 		}
-		a := startAggregator(ctx, p, conn)
-		running, err := collectorcmd.Start(ctx, p, *c, load, collectorcmd.Into(a))
+		a, err := startAggregator(ctx, p, &c.Aggregator, conn)
+		if err != nil {
+			return err
+		}
+		running, err := collectorcmd.Start(ctx, p, c.Config, load, collectorcmd.Into(a))
 		if err != nil {
 			return err
 		}
@@ -95,15 +100,6 @@ func serveCommand() *cobra.Command {
 }
 
 func collectorCommand() *cobra.Command { return collectorcmd.New("collector", version) }
-
-func startAggregator(ctx context.Context, p *process.Process, conn driver.Conn) *aggregator.Aggregator {
-	a := aggregator.New(aggregator.DefaultConfig(), conn, p.Logger, p.Registry, p.Tracing)
-	p.Run(ctx, "aggregator", a.Run)
-	intake := a.Handler()
-	p.Mux.Handle("POST "+wire.PathPush, intake)
-	p.Mux.Handle("POST "+wire.PathEvents, intake)
-	return a
-}
 
 func startQuery(p *process.Process, conn driver.Conn) error {
 	q, err := query.New(query.DefaultConfig(), conn, p.Logger, p.Registry)

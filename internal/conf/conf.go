@@ -9,6 +9,8 @@ import (
 	"os"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
 )
 
 // Load reads path into into, a pointer to a struct with the defaults. Without
@@ -49,4 +51,31 @@ func empty(raw []byte) bool {
 		}
 	}
 	return true
+}
+
+// LoadSection is Load of one section of the file, for a part that the owner of
+// the whole must not know. What the file does not have stays as it is.
+func LoadSection(path, key string, into any) error {
+	if path == "" {
+		return nil
+	}
+	file, err := parser.ParseFile(path, 0)
+	if err != nil {
+		return fmt.Errorf("configuration %s: %w", path, err)
+	}
+	at, err := yaml.PathString("$." + key)
+	if err != nil {
+		return fmt.Errorf("configuration %s: %w", path, err)
+	}
+	node, err := at.FilterFile(file)
+	if yaml.IsNotFoundNodeError(err) || err == nil && (node == nil || node.Type() == ast.NullType) {
+		return nil
+	}
+	if err == nil {
+		err = yaml.NodeToValue(node, into, yaml.DisallowUnknownField())
+	}
+	if err != nil {
+		return fmt.Errorf("configuration %s: %w", path, err)
+	}
+	return nil
 }

@@ -18,6 +18,36 @@ type config struct {
 	} `yaml:"ship"`
 }
 
+// A section is laid over what is there, and a typo in it is shown at its place in
+// the whole file; what else is in the file does not matter.
+func TestLoadSection(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "coldscope.yaml")
+	for text, says := range map[string]string{
+		"other: 1\npart:\n  listen: ''\n  ship:\n    age: 3s\n": "",
+		"other: 1\n":                      "",
+		"part:\n":                         "",
+		"":                                "",
+		"a: 1\npart:\n  ship: {agee: 3s}": "[3:10]",
+	} {
+		c := config{Listen: "default"}
+		c.Ship.Age = time.Second
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := conf.LoadSection(path, "part", &c)
+		if says != "" {
+			if err == nil || !strings.Contains(err.Error(), says) {
+				t.Errorf("%q: %v", text, err)
+			}
+			continue
+		}
+		set := strings.Contains(text, "age")
+		if err != nil || set != (c.Listen == "") || set != (c.Ship.Age == 3*time.Second) {
+			t.Errorf("%q: %+v, %v", text, c, err)
+		}
+	}
+}
+
 func TestLoad(t *testing.T) {
 	for _, c := range []struct{ name, text, says string }{
 		{"good", "listen: 127.0.0.1:1\nship:\n  age: 3s\n", ""},

@@ -96,6 +96,9 @@ type InvocationStarted struct {
 	RequestID string    `json:"request_id"`
 	Trigger   Trigger   `json:"trigger,omitempty"`
 	QueuedAt  time.Time `json:"queued_at,omitzero"` // when the platform took the request in
+	// ColdStart is faas.coldstart: the request waited for the instance's start.
+	// False says nothing: starts themselves tell.
+	ColdStart bool `json:"cold_start,omitempty"`
 }
 
 // InvocationEnded says how it went. StartedAt repeats the started event's

@@ -42,7 +42,7 @@ func Handler(sink Sink) http.Handler {
 		if !ok {
 			return
 		}
-		ref, err := refOf(r)
+		ref, err := RefOf(r)
 		if err != nil {
 			wire.Refuse(w, err)
 			return
@@ -83,7 +83,9 @@ func (s Sink) take(ctx context.Context, b Batch) error {
 	return nil
 }
 
-func refOf(r *http.Request) (faas.Ref, error) {
+// RefOf reads whose a request's records are from its query and its header, as
+// Handler says.
+func RefOf(r *http.Request) (faas.Ref, error) {
 	q := r.URL.Query()
 	ref := faas.Ref{
 		Tenant: q.Get("tenant"), Namespace: q.Get("namespace"), Function: q.Get("function"),

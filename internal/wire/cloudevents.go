@@ -6,17 +6,21 @@ import (
 	"errors"
 	"fmt"
 	"mime"
+	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/coldscope/coldscope/internal/faas"
 )
 
 // The media types of events: CloudEvents 1.0 in structured and in batched
-// mode, and one structured event a line.
+// mode, and one structured event a line. In binary mode a header says what the
+// event is, and the body is its data.
 const (
 	MediaEvent      = "application/cloudevents+json"
 	MediaEventBatch = "application/cloudevents-batch+json"
 	MediaNDJSON     = "application/x-ndjson"
+	MediaData       = "application/json" // of an event in binary mode
 )
 
 // envelope is the CloudEvents 1.0 JSON format
@@ -99,6 +103,10 @@ func DecodeEvent(b []byte, tenant string) (faas.Event, error) {
 	if err := json.Unmarshal(b, &env); err != nil {
 		return faas.Event{}, fmt.Errorf("not a CloudEvents JSON object: %w", err)
 	}
+	return env.event(tenant)
+}
+
+func (env *envelope) event(tenant string) (faas.Event, error) {
 	if env.SpecVersion != "1.0" {
 		return faas.Event{}, fmt.Errorf("specversion is %q, not \"1.0\"", env.SpecVersion)
 	}
@@ -155,8 +163,41 @@ func decodeData[T faas.Data](b []byte) (faas.Data, error) {
 // ErrMediaType is wrapped by DecodeEvents for a content type that is not one of events.
 var ErrMediaType = errors.New("unsupported media type")
 
-// DecodeEvents reads the body of an events request. It takes all events or
-// none: the error names the first bad one by its index in the body.
+// ReadEvents reads the body of an events request with the given header: one
+// event in CloudEvents' binary mode, or what DecodeEvents reads.
+func ReadEvents(header http.Header, body []byte, tenant string) ([]faas.Event, error) {
+	contentType := header.Get("Content-Type")
+	if header.Get("Ce-Specversion") == "" {
+		return DecodeEvents(body, contentType, tenant)
+	}
+	if media, _, err := mime.ParseMediaType(contentType); err != nil || media != MediaData {
+		return nil, fmt.Errorf("%w %q of an event in binary mode: send %s", ErrMediaType, contentType, MediaData)
+	}
+	attribute := func(name string) string {
+		v := header.Get("Ce-" + name)
+		if plain, err := url.PathUnescape(v); err == nil {
+			return plain
+		}
+		return v
+	}
+	env := envelope{
+		SpecVersion: attribute("Specversion"), ID: attribute("Id"), Source: attribute("Source"),
+		Type: faas.EventType(attribute("Type")), Data: body,
+	}
+	var err error
+	if env.Time, err = time.Parse(time.RFC3339Nano, attribute("Time")); err != nil {
+		return nil, fmt.Errorf("header ce-time: %w", err)
+	}
+	e, err := env.event(tenant)
+	if err != nil {
+		return nil, err
+	}
+	return []faas.Event{e}, nil
+}
+
+// DecodeEvents reads the body of an events request in structured or batched
+// mode. It takes all events or none: the error names the first bad one by its
+// index in the body.
 func DecodeEvents(body []byte, contentType, tenant string) ([]faas.Event, error) {
 	media, _, err := mime.ParseMediaType(contentType)
 	if err != nil {
@@ -177,7 +218,8 @@ func DecodeEvents(body []byte, contentType, tenant string) ([]faas.Event, error)
 			}
 		}
 	default:
-		return nil, fmt.Errorf("%w %q: send %s, %s or %s", ErrMediaType, contentType, MediaEvent, MediaEventBatch, MediaNDJSON)
+		return nil, fmt.Errorf("%w %q: send %s, %s or %s, or %s in binary mode",
+			ErrMediaType, contentType, MediaEvent, MediaEventBatch, MediaNDJSON, MediaData)
 	}
 	events := make([]faas.Event, 0, len(raw))
 	for i, b := range raw {

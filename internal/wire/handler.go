@@ -33,7 +33,7 @@ func eventsHandler(accept func(context.Context, []faas.Event) error, bound bool)
 			return
 		}
 		tenant := Tenant(r)
-		events, err := DecodeEvents(body, r.Header.Get("Content-Type"), tenant)
+		events, err := ReadEvents(r.Header, body, tenant)
 		if err != nil {
 			Refuse(w, err)
 			return
@@ -68,15 +68,18 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, bool
 }
 
 // Refuse answers a request that can never succeed: 413, 415 or 400, with err's text.
-func Refuse(w http.ResponseWriter, err error) {
-	code := http.StatusBadRequest
+func Refuse(w http.ResponseWriter, err error) { http.Error(w, err.Error(), RefusalCode(err)) }
+
+// RefusalCode is the status of a request that can never succeed: 413 for
+// ErrTooLarge, 415 for ErrMediaType, else 400.
+func RefusalCode(err error) int {
 	switch {
 	case errors.Is(err, ErrTooLarge):
-		code = http.StatusRequestEntityTooLarge
+		return http.StatusRequestEntityTooLarge
 	case errors.Is(err, ErrMediaType):
-		code = http.StatusUnsupportedMediaType
+		return http.StatusUnsupportedMediaType
 	}
-	http.Error(w, err.Error(), code)
+	return http.StatusBadRequest
 }
 
 // ComeBack answers a request that may succeed later: 429 for ErrBusy, else

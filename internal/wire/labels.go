@@ -31,6 +31,9 @@ func FormatLabels(labels ...Label) string {
 	return b.String()
 }
 
+// MaxLabels is how many labels ParseLabels reads. Loki's own limit is 15.
+const MaxLabels = 256
+
 // ParseLabels reads what FormatLabels and Loki's senders write. A name may
 // not occur twice.
 func ParseLabels(s string) ([]Label, error) {
@@ -42,6 +45,9 @@ func ParseLabels(s string) ([]Label, error) {
 	rest = strings.TrimSpace(rest[1 : len(rest)-1])
 	var labels []Label
 	for rest != "" {
+		if len(labels) == MaxLabels {
+			return bad(fmt.Sprintf("more than %d", MaxLabels))
+		}
 		name, after, ok := strings.Cut(rest, "=")
 		name = strings.TrimSpace(name)
 		if !ok || !validLabelName(name) {

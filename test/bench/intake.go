@@ -387,8 +387,6 @@ func (b *bench) fresh(ctx context.Context, rate int) error {
 	}
 }
 
-func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
 const benchNamespace = "bench"
 
 // wantedRequests bounds the requests that a sender remembers, to look them up.

@@ -1,4 +1,4 @@
-SELECT tenant, namespace, function, instance, request_id, queued_at, started_at, ended_at
+SELECT tenant, namespace, function, instance, request_id, queued_at, started_at, ended_at, cold
 FROM invocations FINAL
 WHERE (tenant, namespace, function) IN (SELECT tenant, namespace, function FROM wanted)
   AND (tenant, namespace, function, instance) IN (SELECT tenant, namespace, function, instance FROM wanted)

@@ -32,6 +32,9 @@ type Config struct {
 	Targets []wire.Options `yaml:"targets"`
 	// Collector is the collector's section.
 	Collector collector.Config `yaml:"collector"`
+	// Aggregator is the aggregator's section. A collector's binary, which must not
+	// link the aggregator, does not look into it.
+	Aggregator any `yaml:"aggregator"`
 }
 
 // Load reads the configuration file and lays the flags over it: a flag on the

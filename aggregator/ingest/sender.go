@@ -1,0 +1,195 @@
+package ingest
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/coldscope/coldscope/internal/faas"
+	"github.com/coldscope/coldscope/internal/wire"
+)
+
+// sender is whose lines a stream, or an OTLP scope, holds.
+type sender struct {
+	ref        faas.Ref
+	stream     faas.Stream
+	host       string
+	severity   faas.Severity
+	attributes []faas.Attribute  // what its labels say beside that; of all its lines
+	id         uint64            // hash of all its labels
+	ordinals   map[uint64]uint64 // lines seen by hash, for those without a position
+}
+
+// fact is what a label may name.
+type fact int
+
+const (
+	factFunction fact = iota
+	factNamespace
+	factVersion
+	factInstance
+	factHost
+	factStream
+	facts // how many there are
+)
+
+// use is a label's: it names a fact unless another one of a lower rank does.
+type use struct {
+	fact fact
+	rank int
+}
+
+// uses gives the labels of each fact: Coldscope's own one, which collectors
+// send, then those of l.
+func (l *Labels) uses() map[string][]use {
+	uses := map[string][]use{}
+	for f, of := range [facts]struct {
+		own    string
+		others []string
+	}{
+		factFunction: {wire.LabelFunction, l.Function}, factNamespace: {wire.LabelNamespace, l.Namespace},
+		factVersion: {wire.LabelVersion, l.Version}, factInstance: {wire.LabelInstance, l.Instance},
+		factHost: {wire.LabelHost, l.Host}, factStream: {wire.LabelStream, l.Stream},
+	} {
+		uses[of.own] = append(uses[of.own], use{fact(f), -1})
+		for rank, name := range of.others {
+			uses[name] = append(uses[name], use{fact(f), rank})
+		}
+	}
+	return uses
+}
+
+// named says which label names each fact.
+type named [facts]struct {
+	rank  int
+	label int // its index plus one; 0: none
+}
+
+// find gives, for each fact, the label that names it.
+func (d *Decoder) find(labels []wire.Label) (n named) {
+	for i := range labels {
+		if labels[i].Value == "" {
+			continue
+		}
+		for _, u := range d.uses[underscored(labels[i].Name)] {
+			if f := &n[u.fact]; f.label == 0 || u.rank < f.rank {
+				f.rank, f.label = u.rank, i+1
+			}
+		}
+	}
+	return n
+}
+
+func (n *named) value(labels []wire.Label, f fact) string {
+	if i := n[f].label; i > 0 {
+		return strings.Clone(labels[i-1].Value) // an instance's name is kept longer than its push
+	}
+	return ""
+}
+
+func (n *named) used(label int) bool {
+	for f := range n {
+		if n[f].label == label+1 {
+			return true
+		}
+	}
+	return false
+}
+
+// underscored is an attribute's name as Loki's senders write it.
+func underscored(name string) string { return strings.ReplaceAll(name, ".", "_") }
+
+func (b *batch) parseStream(text string) (*sender, *refusal) {
+	labels, err := wire.ParseLabels(text)
+	if err != nil {
+		return nil, &refusal{ReasonMalformed, err}
+	}
+	if len(labels) > b.limits.LabelNames {
+		return nil, refuse(ReasonLabels, "%d labels, at most %d", len(labels), b.limits.LabelNames)
+	}
+	for i := range labels {
+		l := &labels[i]
+		if len(l.Name) > b.limits.LabelNameBytes {
+			return nil, refuse(ReasonLabels, "label %.40s…: its name is longer than %d bytes", l.Name, b.limits.LabelNameBytes)
+		}
+		if len(l.Value) > b.limits.LabelValueBytes || !utf8.ValidString(l.Value) {
+			return nil, refuse(ReasonLabels, "label %s: longer than %d bytes or not UTF-8", l.Name, b.limits.LabelValueBytes)
+		}
+	}
+	s, refused := b.sender(labels)
+	if refused == nil {
+		s.id = xxhash.Sum64String(text)
+	}
+	return s, refused
+}
+
+// sender reads whose lines have the given labels.
+func (b *batch) sender(labels []wire.Label) (*sender, *refusal) {
+	found := b.find(labels)
+	s := &sender{
+		ref: faas.Ref{
+			Tenant: b.tenant, Namespace: found.value(labels, factNamespace), Function: found.value(labels, factFunction),
+			Version: found.value(labels, factVersion), Instance: found.value(labels, factInstance),
+		},
+		host: found.value(labels, factHost),
+	}
+	stream, err := parseStreamName(found.value(labels, factStream))
+	switch {
+	case err != nil:
+		return nil, err
+	case stream == faas.Platform:
+		return &sender{stream: stream}, nil // an event says itself whose it is
+	case s.ref.Function == "":
+		return nil, refuse(ReasonNoFunction, "no label names the function: set %s, or one of %s",
+			wire.LabelFunction, strings.Join(b.cfg.Labels.Function, ", "))
+	}
+	for _, v := range []string{s.ref.Namespace, s.ref.Function, s.ref.Version, s.ref.Instance, s.host} {
+		if len(v) > b.limits.LabelValueBytes { // labels are no longer, attributes may be
+			return nil, refuse(ReasonLabels, "%.40s… names the sender: longer than %d bytes", v, b.limits.LabelValueBytes)
+		}
+	}
+	s.stream = stream
+	for i, l := range labels {
+		switch {
+		case l.Value == "" || found.used(i):
+		case isLevel(l.Name) && severityOf(l.Name, l.Value) != 0:
+			s.severity = severityOf(l.Name, l.Value)
+		default:
+			s.attributes = append(s.attributes, faas.Attribute{Key: l.Name, Value: l.Value})
+		}
+	}
+	s.attributes = slices.Clip(s.attributes)
+	return s, nil
+}
+
+// parseStreamName reads the stream of lines that a sender gives.
+func parseStreamName(name string) (faas.Stream, *refusal) {
+	switch s := faas.Stream(name); s {
+	case "":
+		return faas.Stdout, nil
+	case faas.Stdout, faas.Stderr, faas.Platform:
+		return s, nil
+	}
+	return "", refuse(ReasonLabels, "label %s is %q, want stdout, stderr or platform", wire.LabelStream, name)
+}
+
+// derivePosition names a line whose sender gave no position: by the stream's
+// labels, the line's time and text, what the sender says of its place, and its
+// ordinal among equal ones of the push. The same push sent again gives the same
+// names.
+func (s *sender) derivePosition(l *faas.Line, place string) (fileID, offset uint64) {
+	h := xxhash.New()
+	_, _ = h.WriteString(l.Body) // never fails
+	_, _ = h.WriteString(strconv.FormatInt(l.Time.UnixNano(), 10))
+	_, _ = h.WriteString(place)
+	sum := h.Sum64()
+	if s.ordinals == nil {
+		s.ordinals = map[uint64]uint64{}
+	}
+	n := s.ordinals[sum]
+	s.ordinals[sum]++
+	return s.id, sum + n
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/spf13/pflag"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	"github.com/coldscope/coldscope/aggregator"
+	"github.com/coldscope/coldscope/cmd/internal/process"
+	"github.com/coldscope/coldscope/internal/access"
+	"github.com/coldscope/coldscope/internal/conf"
+)
+
+func addAggregatorFlags(set *pflag.FlagSet) {
+	set.String("otlp-grpc", aggregator.DefaultOTLPGRPC, "`HOST:PORT` of OTLP over gRPC; \"\" for none, port 0 picks a free one")
+}
+
+// config is the whole of the configuration file.
+type config struct {
+	process.Config
+	Aggregator aggregator.Config
+}
+
+// loadConfig reads the file and lays the flags over it.
+func loadConfig(f *process.Flags, set *pflag.FlagSet) (config, error) {
+	all, err := f.Load(set)
+	if err != nil {
+		return config{}, err
+	}
+	c := config{all, aggregator.DefaultConfig()}
+	if err := conf.LoadSection(f.Config, "aggregator", &c.Aggregator); err != nil {
+		return config{}, err
+	}
+	if flag := set.Lookup("otlp-grpc"); flag == nil {
+		c.Aggregator.OTLPGRPC = "" // the command has no such port
+	} else if flag.Changed {
+		c.Aggregator.OTLPGRPC = flag.Value.String()
+	}
+	return c, conf.Locate(f.Config, c.Aggregator.Validate())
+}
+
+func startAggregator(ctx context.Context, p *process.Process, c *aggregator.Config, conn driver.Conn) (*aggregator.Aggregator, error) {
+	a := aggregator.New(*c, conn, p.Logger, p.Registry, p.Tracing)
+	p.Run(ctx, "aggregator", a.Run)
+	a.Register(p.Mux)
+	return a, serveOTLP(ctx, p, a, c.OTLPGRPC)
+}
+
+// serveOTLP opens the port of OTLP over gRPC. If it is the default one, and
+// another program was there first, there is none.
+func serveOTLP(ctx context.Context, p *process.Process, a *aggregator.Aggregator, address string) error {
+	if address == "" {
+		return nil
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) && address == aggregator.DefaultOTLPGRPC {
+		p.Logger.WarnContext(ctx, "another program has the default port of OTLP over gRPC; name another one with --otlp-grpc", "address", address)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open the port of OTLP over gRPC: %w (choose another one with --otlp-grpc)", err)
+	}
+	p.Logger.InfoContext(ctx, "OTLP over gRPC is served", "address", listener.Addr().String())
+	options := []grpc.ServerOption{grpc.UnaryInterceptor(p.Guard.Interceptor(access.Push))}
+	if p.TLS != nil {
+		options = append(options, grpc.Creds(credentials.NewTLS(p.TLS)))
+	}
+	p.Run(ctx, "otlp", func(ctx context.Context) error { return a.ServeOTLP(ctx, listener, options...) })
+	return nil
+}
