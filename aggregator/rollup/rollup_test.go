@@ -1,0 +1,299 @@
+package rollup_test
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	ch "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/coldscope/coldscope/aggregator/rollup"
+	"github.com/coldscope/coldscope/internal/clickhouse/clickhousetest"
+	"github.com/coldscope/coldscope/internal/faas"
+	"github.com/coldscope/coldscope/internal/schema"
+	"github.com/coldscope/coldscope/query/read"
+)
+
+func TestMain(m *testing.M) { clickhousetest.Main(m) }
+
+var t0 = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+
+func store(t testing.TB) driver.Conn {
+	t.Helper()
+	conn, _ := clickhousetest.DB(t)
+	if err := schema.Migrate(t.Context(), conn); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+func insert[T any](t testing.TB, conn driver.Conn, table *schema.Table[T], rows ...T) {
+	t.Helper()
+	batch, err := conn.PrepareBatch(t.Context(), "INSERT INTO "+table.Name+" (`"+strings.Join(table.Columns(), "`, `")+"`)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer batch.Close()
+	if err := table.Append(batch, rows); err != nil {
+		t.Fatal(err)
+	}
+	if err := batch.Send(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func roller(conn driver.Conn, cutoff func(string) time.Time) *rollup.Roller {
+	return rollup.New(rollup.Config{Interval: time.Second, Cutoff: cutoff}, conn, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+}
+
+func roll(t testing.TB, r *rollup.Roller) int {
+	t.Helper()
+	n, err := r.Roll(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func line(function string, at time.Duration, offset uint64, severity faas.Severity, revision uint64) schema.LogRow {
+	return schema.LogRow{
+		Tenant: "acme", Namespace: "shop", Function: function, Version: "v1", Instance: "i", Time: t0.Add(at), Stream: "stdout", Attribution: "none",
+		Body: fmt.Sprint("line ", offset), FileID: 1, Offset: offset, Revision: revision, Severity: severity,
+	}
+}
+
+// truth counts the lines of the range with FINAL.
+func truth(t testing.TB, conn driver.Conn, within read.Range) map[string]uint64 {
+	t.Helper()
+	rows, err := conn.Query(t.Context(), `SELECT toUnixTimestamp(toStartOfMinute(ts)), toUInt8(if(logs.severity = 0, 0, intDiv(logs.severity - 1, 4) * 4 + 1)) AS range, toString(stream), count(), sum(length(body))
+FROM logs FINAL WHERE tenant = 'acme' AND ts >= fromUnixTimestamp64Nano($1, 'UTC') AND ts < fromUnixTimestamp64Nano($2, 'UTC') GROUP BY ALL`,
+		within.Since.UnixNano(), within.Until.UnixNano())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	all := map[string]uint64{}
+	for rows.Next() {
+		var minute uint32
+		var severity uint8
+		var stream string
+		var lines, bytes uint64
+		if err := rows.Scan(&minute, &severity, &stream, &lines, &bytes); err != nil {
+			t.Fatal(err)
+		}
+		key := fmt.Sprintf("%d/%d/%s", minute, severity, stream)
+		all[key+"/lines"], all[key+"/bytes"] = lines, bytes
+	}
+	return all
+}
+
+// same holds what a reader says against the rows.
+func same(t testing.TB, conn driver.Conn, within read.Range) {
+	t.Helper()
+	if within == (read.Range{}) {
+		within = read.Range{Since: t0.Add(-time.Hour), Until: t0.Add(time.Hour)}
+	}
+	volume, err := read.New(conn).Volume(t.Context(), "acme", read.VolumeFilter{Range: within, Step: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]uint64{}
+	for _, v := range volume {
+		key := fmt.Sprintf("%d/%d/%s", v.Time.Unix(), v.Severity, v.Stream)
+		got[key+"/lines"], got[key+"/bytes"] = v.Lines, v.Bytes
+	}
+	if diff := gocmp.Diff(truth(t, conn, within), got); diff != "" {
+		t.Errorf("(-rows +figures):\n%s", diff)
+	}
+}
+
+// clean counts the minutes whose figures count.
+func clean(t testing.TB, conn driver.Conn, kind string) uint64 {
+	t.Helper()
+	var n uint64
+	if err := conn.QueryRow(t.Context(), "SELECT count() FROM rollup_state WHERE kind = $1 AND dirtied <= rolled", kind).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// A duplicate, a correction and a late line, each before and behind the roll.
+func TestLines(t *testing.T) {
+	conn := store(t)
+	r := roller(conn, nil)
+	insert(t, conn, &schema.Logs, line("cart", 0, 0, 9, 1), line("cart", time.Second, 10, 17, 1), line("cart", time.Minute, 20, 0, 1), line("pay", 0, 0, 0, 1))
+	same(t, conn, read.Range{})
+	if n := roll(t, r); n != 3 || clean(t, conn, "lines") != 3 {
+		t.Errorf("rolled %d minutes, want 3; %d are clean", n, clean(t, conn, "lines"))
+	}
+	same(t, conn, read.Range{})
+	if n := roll(t, r); n != 0 {
+		t.Errorf("rolled %d minutes again", n)
+	}
+	for name, row := range map[string]schema.LogRow{
+		"duplicate":  line("cart", 0, 0, 9, 2),
+		"correction": line("cart", time.Second, 10, 9, 3), // its old severity has no line any more
+		"late":       line("cart", 30*time.Second, 30, 1, 1),
+	} {
+		insert(t, conn, &schema.Logs, row)
+		same(t, conn, read.Range{})
+		if n := roll(t, r); n != 1 {
+			t.Errorf("%s: rolled %d minutes, want 1", name, n)
+		}
+		same(t, conn, read.Range{})
+	}
+	same(t, conn, read.Range{Since: t0.Add(500 * time.Millisecond), Until: t0.Add(61 * time.Second)})
+	same(t, conn, read.Range{Since: t0.Add(500 * time.Millisecond), Until: t0.Add(time.Second + 1)})
+}
+
+// Rows from before there were marks get theirs once, whoever starts first.
+func TestBackfill(t *testing.T) {
+	conn := store(t)
+	insert(t, conn, &schema.Logs, line("cart", 0, 0, 9, 1))
+	if err := conn.Exec(t.Context(), "TRUNCATE TABLE rollup_marks"); err != nil {
+		t.Fatal(err)
+	}
+	same(t, conn, read.Range{})
+	if n := roll(t, roller(conn, nil)); n != 1 {
+		t.Errorf("rolled %d minutes, want 1", n)
+	}
+	same(t, conn, read.Range{})
+	if n := roll(t, roller(conn, nil)); n != 0 {
+		t.Errorf("another one rolled %d minutes again", n)
+	}
+}
+
+// Whatever of its inserts was a roller's last before a crash, readers count
+// right, and the next roller makes the minute clean.
+func TestCrash(t *testing.T) {
+	for crash := 1; crash <= 3; crash++ {
+		t.Run(fmt.Sprint("in step ", crash), func(t *testing.T) {
+			conn := store(t)
+			insert(t, conn, &schema.Logs, line("cart", 0, 0, 9, 1), line("cart", 1, 10, 17, 1))
+			roll(t, roller(conn, nil))
+			insert(t, conn, &schema.Logs, line("cart", 1, 10, 9, 2), line("cart", 2, 20, 5, 2))
+			dying := roller(&dyingConn{Conn: conn, after: crash - 1}, nil)
+			if n, err := dying.Roll(t.Context()); err == nil {
+				t.Fatalf("rolled %d minutes without dying", n)
+			}
+			if err := conn.Exec(t.Context(), "OPTIMIZE TABLE line_minutes FINAL"); err != nil {
+				t.Fatal(err)
+			}
+			same(t, conn, read.Range{})
+			if n := roll(t, roller(conn, nil)); n != 1 || clean(t, conn, "lines") != 1 {
+				t.Errorf("the next one rolled %d minutes, want 1; %d are clean", n, clean(t, conn, "lines"))
+			}
+			same(t, conn, read.Range{})
+		})
+	}
+}
+
+// An insert that is sent again, because its answer did not come, marks its
+// minutes although the rows are there already.
+func TestRetriedInsert(t *testing.T) {
+	conn := store(t)
+	ctx := ch.Context(t.Context(), ch.WithSettings(ch.Settings{"insert_deduplication_token": "t1", "deduplicate_blocks_in_dependent_materialized_views": 1}))
+	send := func() {
+		batch, err := conn.PrepareBatch(ctx, "INSERT INTO logs (`"+strings.Join(schema.Logs.Columns(), "`, `")+"`)")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer batch.Close()
+		if err := schema.Logs.Append(batch, []schema.LogRow{line("cart", 0, 0, 9, 1)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := batch.Send(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	roll(t, roller(conn, nil))
+	if err := conn.Exec(t.Context(), "DETACH TABLE rollup_marks_lines SYNC"); err != nil { // as if the engine had died between rows and mark
+		t.Fatal(err)
+	}
+	send()
+	if err := conn.Exec(t.Context(), "ATTACH TABLE rollup_marks_lines"); err != nil {
+		t.Fatal(err)
+	}
+	send()
+	if n := roll(t, roller(conn, nil)); n != 1 {
+		t.Errorf("rolled %d minutes, want 1", n)
+	}
+	same(t, conn, read.Range{})
+}
+
+// dyingConn fails from its n-th insert of a roll on.
+type dyingConn struct {
+	driver.Conn
+	after, n int
+}
+
+// Two rollers and a writer at once, with duplicates, corrections and readers:
+// at every moment figures say what the rows say.
+func TestTogether(t *testing.T) {
+	conn := store(t)
+	var work sync.WaitGroup
+	done := make(chan struct{})
+	for range 2 {
+		work.Go(func() {
+			r := roller(conn, nil)
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if _, err := r.Roll(t.Context()); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for n := range uint64(60) {
+		var rows []schema.LogRow
+		for range 50 {
+			offset := random.Uint64N(400)
+			rows = append(rows, line(cmp.Or([]string{"", "pay"}[offset%2], "cart"), time.Duration(offset)*time.Second, offset, faas.Severity(random.IntN(25)), n*100+1))
+		}
+		insert(t, conn, &schema.Logs, rows...)
+		same(t, conn, read.Range{})
+	}
+	close(done)
+	work.Wait()
+	roll(t, roller(conn, nil))
+	same(t, conn, read.Range{})
+	if n := clean(t, conn, "lines"); n != 14 {
+		t.Errorf("%d minutes are clean, want 14", n)
+	}
+}
+
+func (c *dyingConn) die() error {
+	if c.n++; c.n > c.after {
+		return fmt.Errorf("insert %d: killed", c.n)
+	}
+	return nil
+}
+
+func (c *dyingConn) PrepareBatch(ctx context.Context, query string, opts ...driver.PrepareBatchOption) (driver.Batch, error) {
+	if err := c.die(); err != nil {
+		return nil, err
+	}
+	return c.Conn.PrepareBatch(ctx, query, opts...)
+}
+
+func (c *dyingConn) Exec(ctx context.Context, query string, args ...any) error {
+	if err := c.die(); err != nil {
+		return err
+	}
+	return c.Conn.Exec(ctx, query, args...)
+}
