@@ -4,7 +4,8 @@
 // what a crash loses is still in the sender's file.
 //
 // One goroutine owns the correlator and settles; a second writes the batch
-// before. Both live in Run.
+// before; two more keep the figures by the minute and delete what is old. All
+// live in Run.
 package aggregator
 
 import (
@@ -23,9 +24,12 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/coldscope/coldscope/aggregator/correlate"
+	"github.com/coldscope/coldscope/aggregator/expire"
 	"github.com/coldscope/coldscope/aggregator/ingest"
 	"github.com/coldscope/coldscope/aggregator/insert"
+	"github.com/coldscope/coldscope/aggregator/rollup"
 	"github.com/coldscope/coldscope/internal/faas"
+	"github.com/coldscope/coldscope/internal/storage"
 	"github.com/coldscope/coldscope/internal/wire"
 )
 
@@ -44,6 +48,10 @@ type Config struct {
 	Recall time.Duration
 	// Drain is how long Run goes on writing what it has settled after its context ended.
 	Drain time.Duration
+	// Rollup tunes the figures by the minute; its Cutoff follows from Retention.
+	Rollup rollup.Config
+	// Retention says how long data is kept.
+	Retention storage.Retention
 }
 
 // DefaultConfig fits a laptop and one machine of a cluster alike.
@@ -55,6 +63,7 @@ func DefaultConfig() Config {
 		Pending:   128 << 20,
 		Recall:    10 * time.Minute,
 		Drain:     10 * time.Second,
+		Rollup:    rollup.DefaultConfig(),
 	}
 }
 
@@ -67,6 +76,8 @@ type Aggregator struct {
 	logger  *slog.Logger
 	metrics *metrics
 	tracer  trace.Tracer
+	roller  *rollup.Roller
+	janitor *expire.Janitor
 
 	submissions chan *submission
 	stopped     chan struct{} // closed when Run takes nothing more
@@ -76,13 +87,26 @@ type Aggregator struct {
 // New makes an aggregator that writes through conn, which stays the caller's.
 func New(cfg Config, conn driver.Conn, logger *slog.Logger, reg prometheus.Registerer, tracing trace.TracerProvider) *Aggregator {
 	m := newMetrics(reg)
+	cfg.Rollup.Cutoff = func(tenant string) time.Time { return incomplete(&cfg.Retention, tenant, time.Now()) }
 	return &Aggregator{
 		cfg: cfg, conn: conn, logger: logger, metrics: m,
 		writer:      insert.NewWriter(conn, logger, m.insertRetries.Inc),
 		tracer:      tracing.Tracer("github.com/coldscope/coldscope/aggregator"),
+		roller:      rollup.New(cfg.Rollup, conn, logger, reg),
+		janitor:     expire.New(cfg.Retention, conn, logger),
 		submissions: make(chan *submission),
 		stopped:     make(chan struct{}),
 	}
+}
+
+// incomplete is the time before which a tenant's rows may be deleted already,
+// or are about to be while their minute is computed.
+func incomplete(r *storage.Retention, tenant string, now time.Time) time.Time {
+	cutoff := storage.Cutoff(r.Class(tenant).Days, now)
+	if cutoff.IsZero() {
+		return cutoff
+	}
+	return cutoff.AddDate(0, 0, 1)
 }
 
 // submission is one push or one request of events on its way into the store.

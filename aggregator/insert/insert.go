@@ -102,7 +102,10 @@ func byDay[T any](rows []T, at func(*T) time.Time) map[int64][]T {
 }
 
 func write[T any](ctx context.Context, w *Writer, t *schema.Table[T], rows []T) error {
-	ctx = ch.Context(ctx, ch.WithSettings(ch.Settings{"insert_deduplication_token": uuid.NewString(), "async_insert": 0}))
+	ctx = ch.Context(ctx, ch.WithSettings(ch.Settings{
+		"insert_deduplication_token": uuid.NewString(), "async_insert": 0,
+		"deduplicate_blocks_in_dependent_materialized_views": 1, // or a second try does not mark what a first one did not come to
+	}))
 	query := "INSERT INTO " + t.Name + " (`" + strings.Join(t.Columns(), "`, `") + "`)"
 	for wait := firstWait; ; wait = min(2*wait, maxWait) {
 		err := send(ctx, w.conn, query, t, rows)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/coldscope/coldscope/collector"
 	"github.com/coldscope/coldscope/internal/conf"
+	"github.com/coldscope/coldscope/internal/storage"
 	"github.com/coldscope/coldscope/internal/wire"
 )
 
@@ -27,6 +28,10 @@ type Config struct {
 	Targets []wire.Options `yaml:"targets"`
 	// Collector is the collector's section.
 	Collector collector.Config `yaml:"collector"`
+	// Retention says for how long data is kept.
+	Retention storage.Retention `yaml:"retention"`
+	// Tiering says where older data moves.
+	Tiering storage.Tiering `yaml:"tiering"`
 }
 
 // Load reads the configuration file and lays the flags over it: a flag on the
@@ -44,7 +49,7 @@ func (f *Flags) Load(set *pflag.FlagSet) (Config, error) {
 			*value = flag.Value.String()
 		}
 	}
-	problems := []error{c.Collector.Validate()}
+	problems := []error{c.Collector.Validate(), c.Retention.Validate(), c.Tiering.Validate()}
 	for i, t := range c.Targets {
 		if err := t.Validate(); err != nil {
 			problems = append(problems, fmt.Errorf("targets[%d]: %w", i, err))
