@@ -102,7 +102,7 @@ func same(t testing.TB, conn driver.Conn, within read.Range) {
 	if within == (read.Range{}) {
 		within = read.Range{Since: t0.Add(-time.Hour), Until: t0.Add(time.Hour)}
 	}
-	volume, err := read.New(conn).Volume(t.Context(), "acme", read.VolumeFilter{Range: within, Step: time.Minute})
+	volume, err := read.New(conn).Volume(t.Context(), "acme", read.HistoryFilter{Range: within, Step: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,4 +296,146 @@ func (c *dyingConn) Exec(ctx context.Context, query string, args ...any) error {
 		return err
 	}
 	return c.Conn.Exec(ctx, query, args...)
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func invocation(id string, at time.Duration) schema.InvocationRow {
+	return schema.InvocationRow{Tenant: "acme", Namespace: "shop", Function: "cart", RequestID: id, Instance: "i", StartedAt: t0.Add(at)}
+}
+
+// Facts of invocations arrive in parts: figures say what the folded rows say.
+func TestInvocations(t *testing.T) {
+	conn := store(t)
+	r := roller(conn, nil)
+	compare := func(when string) {
+		t.Helper()
+		for _, within := range []read.Range{{}, {Since: t0, Until: t0.Add(time.Hour)}, {Since: t0.Add(time.Second), Until: t0.Add(100 * time.Second)}} {
+			got, err := read.New(conn).Functions(t.Context(), "acme", within)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := read.New(unmarked{conn}).Functions(t.Context(), "acme", within)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := gocmp.Diff(want, got); diff != "" {
+				t.Errorf("%s: (-rows +figures):\n%s", when, diff)
+			}
+		}
+	}
+	var rows []schema.InvocationRow
+	for n := range 200 {
+		v := invocation(fmt.Sprint("r", n), time.Duration(n)*time.Second)
+		v.Version, v.Cold = ptr("v1"), ptr(n%7 == 0)
+		rows = append(rows, v)
+	}
+	insert(t, conn, &schema.Invocations, rows...)
+	compare("before the roll")
+	if n := roll(t, r); n != 4 {
+		t.Errorf("rolled %d minutes, want 4", n)
+	}
+	compare("rolled")
+	for n := range rows {
+		rows[n] = invocation(fmt.Sprint("r", n), time.Duration(n)*time.Second)
+		rows[n].Status, rows[n].DurationNS = ptr([]string{"ok", "error"}[n%2]), ptr(int64(n+1)*int64(time.Millisecond))
+		rows[n].EndedAt = ptr(rows[n].StartedAt.Add(time.Second))
+	}
+	insert(t, conn, &schema.Invocations, rows[:100]...)
+	insert(t, conn, &schema.Invocations, rows...)
+	compare("ended")
+	roll(t, r)
+	compare("ended and rolled")
+}
+
+// unmarked is a store whose reader takes all from the rows.
+type unmarked struct{ driver.Conn }
+
+func (u unmarked) Select(ctx context.Context, dest any, query string, args ...any) error {
+	if strings.Contains(query, "rolled > 0") {
+		query = strings.Replace(query, "rolled > 0", "false", 1)
+	}
+	return u.Conn.Select(ctx, dest, query, args...)
+}
+
+// A start's facts arrive one by one, from whomever; its demand may be told anew.
+func TestStarts(t *testing.T) {
+	conn := store(t)
+	r := roller(conn, nil)
+	start := func(n int) schema.ColdStartRow {
+		return schema.ColdStartRow{Tenant: "acme", Namespace: "shop", Function: "cart", Instance: fmt.Sprint("i", n)}
+	}
+	at := func(n int, s float64) time.Time {
+		return t0.Add(time.Duration(n)*20*time.Second + time.Duration(s*float64(time.Second)))
+	}
+	compare := func(when string) {
+		t.Helper()
+		f := read.HistoryFilter{Range: read.Range{Since: t0.Add(-time.Hour), Until: t0.Add(time.Hour)}, Step: time.Minute}
+		got, err := read.New(conn).StartHistory(t.Context(), "acme", f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := read.New(unmarked{conn}).StartHistory(t.Context(), "acme", f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := gocmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: (-rows +figures):\n%s", when, diff)
+		}
+	}
+	step := func(when string, want int) {
+		t.Helper()
+		compare(when)
+		if n := roll(t, r); n != want {
+			t.Errorf("%s: rolled %d minutes, want %d", when, n, want)
+		}
+		compare(when + ", rolled")
+	}
+	for n := range 9 {
+		s := start(n)
+		s.DemandedAt, s.Digest = ptr(at(n, 0)), ptr("sha256:1")
+		insert(t, conn, &schema.ColdStarts, s)
+	}
+	step("demanded", 3)
+	for n := range 6 {
+		s := start(n)
+		s.ReadyAt, s.Version = ptr(at(n, 2+float64(n))), ptr("v1")
+		insert(t, conn, &schema.ColdStarts, s)
+	}
+	step("ready", 2)
+	phase := schema.PhaseRow{Tenant: "acme", Namespace: "shop", Function: "cart", Instance: "i0", Phase: "pull", Start: at(0, 0), End: at(0, 1), Revision: 1}
+	again := phase
+	again.Start, again.End = at(0, 0.5), at(0, 1.5)
+	insert(t, conn, &schema.Phases, phase, again)
+	step("pulled", 1)
+	moved := start(0)
+	moved.DemandedAt = ptr(t0.Add(-30 * time.Second))
+	insert(t, conn, &schema.ColdStarts, moved)
+	step("demanded earlier", 2)
+	if got, err := read.New(conn).StartHistory(t.Context(), "acme", read.HistoryFilter{Step: time.Hour}); err != nil || len(got) != 3 ||
+		got[0].Phase != "pull" || got[0].MaxMS != 1500 || got[1].Phase != "total" || got[1].Count != 1 || got[1].MaxMS != 32000 || got[2].Count != 5 {
+		t.Errorf("history: %+v, %v", got, err)
+	}
+}
+
+// Once a minute's rows may be deleted, its figures stay what they are.
+func TestExpired(t *testing.T) {
+	conn := store(t)
+	insert(t, conn, &schema.Logs, line("cart", 0, 0, 9, 1), line("cart", 1, 10, 17, 1))
+	roll(t, roller(conn, nil))
+	if err := conn.Exec(t.Context(), "ALTER TABLE logs DELETE WHERE 1 SETTINGS mutations_sync = 1"); err != nil {
+		t.Fatal(err)
+	}
+	insert(t, conn, &schema.Logs, line("cart", 2, 20, 9, 1)) // far too late
+	r := roller(conn, func(string) time.Time { return t0.AddDate(0, 0, 1) })
+	for range 2 { // carried over, and carried over again
+		if n := roll(t, r); n != 1 {
+			t.Errorf("rolled %d minutes, want 1", n)
+		}
+		volume, err := read.New(conn).Volume(t.Context(), "acme", read.HistoryFilter{Step: time.Minute})
+		if err != nil || len(volume) != 2 || volume[0].Severity != 9 || volume[0].Lines != 1 || volume[1].Severity != 17 {
+			t.Errorf("figures are %+v, %v", volume, err)
+		}
+		insert(t, conn, &schema.Logs, line("cart", 3, 30, 9, 1))
+	}
 }

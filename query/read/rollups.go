@@ -83,15 +83,16 @@ func (r *Reader) dirty(ctx context.Context, a args, into *ext.Table) (bool, erro
 	return true, nil
 }
 
-// VolumeFilter says which lines are counted. Empty fields say nothing.
-type VolumeFilter struct {
+// HistoryFilter says what is counted, and by which steps of time. Empty fields say nothing.
+type HistoryFilter struct {
 	Namespace, Function, Version string
+	Digest                       string // of starts
 	Range
 	Step time.Duration // whole minutes
 }
 
-// maxVolume bounds the rows of one answer.
-const maxVolume = 50_000
+// maxHistory bounds the rows of one answer.
+const maxHistory = 50_000
 
 // Volume is how many lines there were in one step of time.
 type Volume struct {
@@ -104,17 +105,56 @@ type Volume struct {
 
 // Volume counts lines by steps of time, severity and stream, in the order of
 // time. At most 50,000 counts are given; the last steps may be missing.
-func (r *Reader) Volume(ctx context.Context, tenant string, f VolumeFilter) ([]Volume, error) {
-	if f.Step < time.Minute || f.Step%time.Minute != 0 {
-		return nil, fmt.Errorf("count lines by steps of %s: steps are whole minutes", f.Step)
-	}
-	a := args{
-		"tenant": tenant, "namespace": f.Namespace, "function": f.Function, "version": f.Version,
-		"step": int64(f.Step / time.Minute), "limit": maxVolume,
-	}
-	ctx, _, err := r.figures(ctx, "lines", f.Range, a)
+func (r *Reader) Volume(ctx context.Context, tenant string, f HistoryFilter) ([]Volume, error) {
+	return history[Volume](ctx, r, tenant, "lines", "volume", f)
+}
+
+// StartHistory is how long finished starts took in one step of time: one phase,
+// for as long as it was active, or total.
+type StartHistory struct {
+	Time  time.Time `json:"time" doc:"When the step begins"`
+	Phase string    `json:"phase" doc:"A phase, or total for the whole from the demand to readiness"`
+	Distribution
+	MeanMS float64 `json:"mean_ms"`
+}
+
+// StartHistory gives how long starts and their phases took, in the order of
+// time and of the phases' names. Percentiles are estimates, within about a
+// hundredth. At most 50,000 are given; the last steps may be missing.
+func (r *Reader) StartHistory(ctx context.Context, tenant string, f HistoryFilter) ([]StartHistory, error) {
+	rows, err := history[struct {
+		Time      time.Time `ch:"time"`
+		Phase     string    `ch:"phase"`
+		Starts    uint64    `ch:"starts"`
+		Sum       int64     `ch:"sum"`
+		Max       int64     `ch:"max"`
+		Quantiles []float32 `ch:"quantiles"`
+	}](ctx, r, tenant, "starts", "start_history", f)
 	if err != nil {
 		return nil, err
 	}
-	return selectRows[Volume](ctx, r, "volume", maxVolume, a)
+	all := make([]StartHistory, len(rows))
+	for i, row := range rows {
+		at := func(q int) float64 { return Millis(time.Duration(row.Quantiles[q])) }
+		all[i] = StartHistory{
+			Time: row.Time.UTC(), Phase: row.Phase, MeanMS: Millis(time.Duration(row.Sum / int64(row.Starts))),
+			Distribution: Distribution{Count: row.Starts, P50MS: at(0), P90MS: at(1), P95MS: at(2), P99MS: at(3), MaxMS: Millis(time.Duration(row.Max))},
+		}
+	}
+	return all, nil
+}
+
+func history[T any](ctx context.Context, r *Reader, tenant, kind, query string, f HistoryFilter) ([]T, error) {
+	if f.Step < time.Minute || f.Step%time.Minute != 0 {
+		return nil, fmt.Errorf("read history by steps of %s: steps are whole minutes", f.Step)
+	}
+	a := args{
+		"tenant": tenant, "namespace": f.Namespace, "function": f.Function, "version": f.Version, "digest": f.Digest,
+		"step": int64(f.Step / time.Minute), "limit": maxHistory,
+	}
+	ctx, _, err := r.figures(ctx, kind, f.Range, a)
+	if err != nil {
+		return nil, err
+	}
+	return selectRows[T](ctx, r, query, maxHistory, a)
 }
