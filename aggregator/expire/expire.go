@@ -19,8 +19,12 @@ import (
 	"github.com/coldscope/coldscope/internal/storage"
 )
 
-// interval is the time between two sweeps.
-const interval = time.Hour
+// interval is the time between two sweeps; the first one waits for firstWait,
+// since a process that has just started has better things to do.
+const (
+	interval  = time.Hour
+	firstWait = 5 * time.Minute
+)
 
 // table is a table whose rows grow old.
 type table struct {
@@ -72,7 +76,7 @@ func New(retention storage.Retention, conn driver.Conn, logger *slog.Logger) *Ja
 
 // Run sweeps until ctx ends.
 func (j *Janitor) Run(ctx context.Context) {
-	for wait := rand.N(time.Minute); ; wait = interval/2 + rand.N(interval) { // apart from the other aggregators
+	for wait := firstWait + rand.N(firstWait); ; wait = interval/2 + rand.N(interval) { // apart from the other aggregators
 		select {
 		case <-ctx.Done():
 			return

@@ -13,7 +13,7 @@ import (
 )
 
 // engineWith starts an engine of the test's own with a place for older data.
-func engineWith(t *testing.T, dir string, cold *embedded.Cold) (driver.Conn, func()) {
+func engineWith(t *testing.T, dir string, cold *embedded.Cold) (*embedded.Engine, driver.Conn, func()) {
 	t.Helper()
 	engine, err := embedded.Start(t.Context(), embedded.Options{DataDir: dir, Cold: cold, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -31,7 +31,7 @@ func engineWith(t *testing.T, dir string, cold *embedded.Cold) (driver.Conn, fun
 			t.Error(err)
 		}
 	}
-	return conn, stop
+	return engine, conn, stop
 }
 
 func disks(t *testing.T, conn driver.Conn) string {
@@ -49,7 +49,7 @@ func disks(t *testing.T, conn driver.Conn) string {
 func TestTier(t *testing.T) {
 	dir := t.TempDir()
 	cold := &embedded.Cold{Path: filepath.Join(t.TempDir(), "co<ld")}
-	conn, stop := engineWith(t, dir, nil)
+	_, conn, stop := engineWith(t, dir, nil)
 	today := time.Now().UTC().Truncate(time.Hour)
 	old := today.AddDate(0, 0, -20)
 	insertRows(t, conn, &Logs, LogRow{Tenant: "a", Time: old, Stream: "stdout", Attribution: "none", Body: "old"})
@@ -59,7 +59,7 @@ func TestTier(t *testing.T) {
 	}
 	stop()
 
-	conn, stop = engineWith(t, dir, cold)
+	_, conn, stop = engineWith(t, dir, cold)
 	for range 2 {
 		if err := Tier(t.Context(), conn, 7); err != nil {
 			t.Fatal(err)
@@ -73,7 +73,7 @@ func TestTier(t *testing.T) {
 	}
 	stop()
 
-	conn, stop = engineWith(t, dir, cold)
+	_, conn, stop = engineWith(t, dir, cold)
 	defer stop()
 	var bodies []string
 	if err := conn.QueryRow(t.Context(), "SELECT arraySort(groupArray(body)) FROM logs FINAL").Scan(&bodies); err != nil {
@@ -86,7 +86,7 @@ func TestTier(t *testing.T) {
 
 // A bucket that is away does not keep the engine from starting with it.
 func TestTierS3(t *testing.T) {
-	conn, stop := engineWith(t, t.TempDir(), &embedded.Cold{Endpoint: "http://127.0.0.1:1/bucket/cold/", Region: "r", AccessKeyID: "k&y", Secret: "s<cret"})
+	_, conn, stop := engineWith(t, t.TempDir(), &embedded.Cold{Endpoint: "http://127.0.0.1:1/bucket/cold/", Region: "r", AccessKeyID: "k&y", Secret: "s<cret"})
 	defer stop()
 	if err := Tier(t.Context(), conn, 7); err != nil {
 		t.Fatal(err)

@@ -23,7 +23,7 @@ const (
 	Forever = -1
 )
 
-// Retention says for how many days data is kept. A day ends at midnight UTC;
+// Retention is for how many days data is kept. A day ends at midnight UTC;
 // its data goes within some hours after it is due. What is changed here counts
 // for data that is stored already, too. A retention without classes has one for
 // all tenants.
@@ -132,7 +132,7 @@ func Cutoff(days int, now time.Time) time.Time {
 	return now.UTC().Truncate(24*time.Hour).AddDate(0, 0, -days)
 }
 
-// Tiering moves older data to another disk or to S3. Without path and endpoint
+// Tiering is about moving older data to another disk or to S3. Without path and endpoint
 // nothing moves. The store may not start any more without what it has moved, so
 // a place that was given stays.
 type Tiering struct {
