@@ -12,26 +12,12 @@ import (
 	"github.com/coldscope/coldscope/internal/clickhouse/clickhousetest"
 	"github.com/coldscope/coldscope/internal/schema"
 	"github.com/coldscope/coldscope/internal/storage"
+	"github.com/coldscope/coldscope/query/read/readtest"
 )
 
 func TestMain(m *testing.M) { clickhousetest.Main(m) }
 
 var now = time.Date(2026, 5, 20, 12, 0, 0, 0, time.UTC)
-
-func insert[T any](t *testing.T, conn driver.Conn, table *schema.Table[T], rows ...T) {
-	t.Helper()
-	batch, err := conn.PrepareBatch(t.Context(), "INSERT INTO "+table.Name+" (`"+strings.Join(table.Columns(), "`, `")+"`)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer batch.Close()
-	if err := table.Append(batch, rows); err != nil {
-		t.Fatal(err)
-	}
-	if err := batch.Send(); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // fill gives each table one row of each tenant that is so old. Facts of a start
 // come one by one, and the last of them is not old.
@@ -40,14 +26,14 @@ func fill(t *testing.T, conn driver.Conn, age time.Duration, tenants ...string) 
 	at := now.Add(-age)
 	for n, tenant := range tenants {
 		instance := tenant + age.String()
-		insert(t, conn, &schema.Logs, schema.LogRow{Tenant: tenant, Time: at, Stream: "stdout", Attribution: "none", FileID: uint64(age), Offset: uint64(n), Instance: instance})
-		insert(t, conn, &schema.Invocations, schema.InvocationRow{Tenant: tenant, StartedAt: at, RequestID: instance})
-		insert(t, conn, &schema.Phases, schema.PhaseRow{Tenant: tenant, Instance: instance, Phase: "pull", Start: at, End: at})
-		insert(t, conn, &schema.Layers, schema.LayerRow{Tenant: tenant, Instance: instance, Digest: "d"})
-		insert(t, conn, &schema.ColdStarts, schema.ColdStartRow{Tenant: tenant, Instance: instance, DemandedAt: &at})
-		insert(t, conn, &schema.ColdStarts, schema.ColdStartRow{Tenant: tenant, Instance: instance, Host: &tenant})
-		insert(t, conn, &schema.Ledgers, schema.LedgerRow{Tenant: tenant, Instance: instance, FileID: "f", To: &at})
-		insert(t, conn, &schema.Gaps, schema.GapRow{Tenant: tenant, Instance: instance, FileID: "f", To: at})
+		readtest.Insert(t, conn, schema.Logs, schema.LogRow{Tenant: tenant, Time: at, Stream: "stdout", Attribution: "none", FileID: uint64(age), Offset: uint64(n), Instance: instance})
+		readtest.Insert(t, conn, schema.Invocations, schema.InvocationRow{Tenant: tenant, StartedAt: at, RequestID: instance})
+		readtest.Insert(t, conn, schema.Phases, schema.PhaseRow{Tenant: tenant, Instance: instance, Phase: "pull", Start: at, End: at})
+		readtest.Insert(t, conn, schema.Layers, schema.LayerRow{Tenant: tenant, Instance: instance, Digest: "d"})
+		readtest.Insert(t, conn, schema.ColdStarts, schema.ColdStartRow{Tenant: tenant, Instance: instance, DemandedAt: &at})
+		readtest.Insert(t, conn, schema.ColdStarts, schema.ColdStartRow{Tenant: tenant, Instance: instance, Host: &tenant})
+		readtest.Insert(t, conn, schema.Ledgers, schema.LedgerRow{Tenant: tenant, Instance: instance, FileID: "f", To: &at})
+		readtest.Insert(t, conn, schema.Gaps, schema.GapRow{Tenant: tenant, Instance: instance, FileID: "f", To: at})
 		for _, figures := range []string{"line_minutes", "invocation_minutes", "start_minutes"} {
 			if err := conn.Exec(t.Context(), "INSERT INTO "+figures+" (tenant, minute, generation) SELECT $1, fromUnixTimestamp($2), 1", tenant, at.Unix()/60*60); err != nil {
 				t.Fatal(err)
@@ -56,10 +42,12 @@ func fill(t *testing.T, conn driver.Conn, age time.Duration, tenants ...string) 
 	}
 }
 
-var rows = []string{"logs", "invocations", "phases", "layers", "cold_starts", "ledgers", "gaps"}
-var figures = []string{"line_minutes", "invocation_minutes", "start_minutes", "rollup_marks", "rollup_instances"}
+var (
+	rows    = []string{"logs", "invocations", "phases", "layers", "cold_starts", "ledgers", "gaps"}
+	figures = []string{"line_minutes", "invocation_minutes", "start_minutes", "rollup_marks", "rollup_instances"}
+)
 
-// ages lists the tenants that a table has rows of, after what is under way.
+// left lists the tenants that a table has rows of, after what is under way.
 func left(t *testing.T, conn driver.Conn, table string) string {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; {
@@ -85,10 +73,7 @@ const day = 24 * time.Hour
 
 // Of the same age, one tenant's rows go and another's stay; figures stay longer.
 func TestSweep(t *testing.T) {
-	conn, _ := clickhousetest.DB(t)
-	if err := schema.Migrate(t.Context(), conn); err != nil {
-		t.Fatal(err)
-	}
+	conn := readtest.DB(t)
 	fill(t, conn, 10*day, "brief", "it's", "plain")
 	fill(t, conn, time.Hour, "new")
 	sweep := func(r storage.Retention) {
@@ -126,7 +111,7 @@ func TestSweep(t *testing.T) {
 	check("and their figures for nine", "new plain", "new plain")
 	// Now for all: the days go as a whole.
 	sweep(storage.Retention{Days: 2, RollupDays: 4})
-	for _, table := range []string{"logs", "invocations", "phases", "layers", "cold_starts", "ledgers", "gaps"} {
+	for _, table := range rows {
 		if got := left(t, conn, table); got != "new" {
 			t.Errorf("two days for all: %s has rows of %q", table, got)
 		}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/coldscope/coldscope/query/read/readtest"
 )
 
 // BenchmarkCost says what marks and figures cost the engine, in seconds of CPU
@@ -19,7 +21,7 @@ func BenchmarkCost(b *testing.B) {
 	const blocks, lines = 20, 50_000
 	for _, c := range []struct{ marks, merged bool }{{false, false}, {true, false}, {true, true}} {
 		b.Run(fmt.Sprintf("marks=%t/merged=%t", c.marks, c.merged), func(b *testing.B) {
-			conn := store(b)
+			conn := readtest.DB(b)
 			exec(b, conn, fmt.Sprintf(`CREATE TABLE source ENGINE = Memory AS SELECT number AS n, number %% 200 AS f,
 arrayStringConcat(arrayMap(i -> hex(sipHash128(number, i)), range(4)), ' a line ') AS body FROM numbers(%d)`, lines))
 			exec(b, conn, "SYSTEM STOP MERGES logs")

@@ -21,35 +21,12 @@ import (
 	"github.com/coldscope/coldscope/internal/faas"
 	"github.com/coldscope/coldscope/internal/schema"
 	"github.com/coldscope/coldscope/query/read"
+	"github.com/coldscope/coldscope/query/read/readtest"
 )
 
 func TestMain(m *testing.M) { clickhousetest.Main(m) }
 
 var t0 = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
-
-func store(t testing.TB) driver.Conn {
-	t.Helper()
-	conn, _ := clickhousetest.DB(t)
-	if err := schema.Migrate(t.Context(), conn); err != nil {
-		t.Fatal(err)
-	}
-	return conn
-}
-
-func insert[T any](t testing.TB, conn driver.Conn, table *schema.Table[T], rows ...T) {
-	t.Helper()
-	batch, err := conn.PrepareBatch(t.Context(), "INSERT INTO "+table.Name+" (`"+strings.Join(table.Columns(), "`, `")+"`)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer batch.Close()
-	if err := table.Append(batch, rows); err != nil {
-		t.Fatal(err)
-	}
-	if err := batch.Send(); err != nil {
-		t.Fatal(err)
-	}
-}
 
 func roller(conn driver.Conn, cutoff func(string) time.Time) *rollup.Roller {
 	return rollup.New(rollup.Config{Interval: time.Second, Cutoff: cutoff}, conn, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
@@ -128,9 +105,9 @@ func clean(t testing.TB, conn driver.Conn, kind string) uint64 {
 
 // A duplicate, a correction and a late line, each before and behind the roll.
 func TestLines(t *testing.T) {
-	conn := store(t)
+	conn := readtest.DB(t)
 	r := roller(conn, nil)
-	insert(t, conn, &schema.Logs, line("cart", 0, 0, 9, 1), line("cart", time.Second, 10, 17, 1), line("cart", time.Minute, 20, 0, 1), line("pay", 0, 0, 0, 1))
+	readtest.Insert(t, conn, schema.Logs, line("cart", 0, 0, 9, 1), line("cart", time.Second, 10, 17, 1), line("cart", time.Minute, 20, 0, 1), line("pay", 0, 0, 0, 1))
 	same(t, conn, read.Range{})
 	if n := roll(t, r); n != 3 || clean(t, conn, "lines") != 3 {
 		t.Errorf("rolled %d minutes, want 3; %d are clean", n, clean(t, conn, "lines"))
@@ -144,7 +121,7 @@ func TestLines(t *testing.T) {
 		"correction": line("cart", time.Second, 10, 9, 3), // its old severity has no line any more
 		"late":       line("cart", 30*time.Second, 30, 1, 1),
 	} {
-		insert(t, conn, &schema.Logs, row)
+		readtest.Insert(t, conn, schema.Logs, row)
 		same(t, conn, read.Range{})
 		if n := roll(t, r); n != 1 {
 			t.Errorf("%s: rolled %d minutes, want 1", name, n)
@@ -157,8 +134,8 @@ func TestLines(t *testing.T) {
 
 // Rows from before there were marks get theirs once, whoever starts first.
 func TestBackfill(t *testing.T) {
-	conn := store(t)
-	insert(t, conn, &schema.Logs, line("cart", 0, 0, 9, 1))
+	conn := readtest.DB(t)
+	readtest.Insert(t, conn, schema.Logs, line("cart", 0, 0, 9, 1))
 	if err := conn.Exec(t.Context(), "TRUNCATE TABLE rollup_marks"); err != nil {
 		t.Fatal(err)
 	}
@@ -177,10 +154,10 @@ func TestBackfill(t *testing.T) {
 func TestCrash(t *testing.T) {
 	for crash := 1; crash <= 3; crash++ {
 		t.Run(fmt.Sprint("in step ", crash), func(t *testing.T) {
-			conn := store(t)
-			insert(t, conn, &schema.Logs, line("cart", 0, 0, 9, 1), line("cart", 1, 10, 17, 1))
+			conn := readtest.DB(t)
+			readtest.Insert(t, conn, schema.Logs, line("cart", 0, 0, 9, 1), line("cart", 1, 10, 17, 1))
 			roll(t, roller(conn, nil))
-			insert(t, conn, &schema.Logs, line("cart", 1, 10, 9, 2), line("cart", 2, 20, 5, 2))
+			readtest.Insert(t, conn, schema.Logs, line("cart", 1, 10, 9, 2), line("cart", 2, 20, 5, 2))
 			dying := roller(&dyingConn{Conn: conn, after: crash - 1}, nil)
 			if n, err := dying.Roll(t.Context()); err == nil {
 				t.Fatalf("rolled %d minutes without dying", n)
@@ -200,7 +177,7 @@ func TestCrash(t *testing.T) {
 // An insert that is sent again, because its answer did not come, marks its
 // minutes although the rows are there already.
 func TestRetriedInsert(t *testing.T) {
-	conn := store(t)
+	conn := readtest.DB(t)
 	ctx := ch.Context(t.Context(), ch.WithSettings(ch.Settings{"insert_deduplication_token": "t1", "deduplicate_blocks_in_dependent_materialized_views": 1}))
 	send := func() {
 		batch, err := conn.PrepareBatch(ctx, "INSERT INTO logs (`"+strings.Join(schema.Logs.Columns(), "`, `")+"`)")
@@ -239,7 +216,7 @@ type dyingConn struct {
 // Two rollers and a writer at once, with duplicates, corrections and readers:
 // at every moment figures say what the rows say.
 func TestTogether(t *testing.T) {
-	conn := store(t)
+	conn := readtest.DB(t)
 	var work sync.WaitGroup
 	done := make(chan struct{})
 	for range 2 {
@@ -265,7 +242,7 @@ func TestTogether(t *testing.T) {
 			offset := random.Uint64N(400)
 			rows = append(rows, line(cmp.Or([]string{"", "pay"}[offset%2], "cart"), time.Duration(offset)*time.Second, offset, faas.Severity(random.IntN(25)), n*100+1))
 		}
-		insert(t, conn, &schema.Logs, rows...)
+		readtest.Insert(t, conn, schema.Logs, rows...)
 		same(t, conn, read.Range{})
 	}
 	close(done)
@@ -298,15 +275,13 @@ func (c *dyingConn) Exec(ctx context.Context, query string, args ...any) error {
 	return c.Conn.Exec(ctx, query, args...)
 }
 
-func ptr[T any](v T) *T { return &v }
-
 func invocation(id string, at time.Duration) schema.InvocationRow {
 	return schema.InvocationRow{Tenant: "acme", Namespace: "shop", Function: "cart", RequestID: id, Instance: "i", StartedAt: t0.Add(at)}
 }
 
 // Facts of invocations arrive in parts: figures say what the folded rows say.
 func TestInvocations(t *testing.T) {
-	conn := store(t)
+	conn := readtest.DB(t)
 	r := roller(conn, nil)
 	compare := func(when string) {
 		t.Helper()
@@ -327,10 +302,10 @@ func TestInvocations(t *testing.T) {
 	var rows []schema.InvocationRow
 	for n := range 200 {
 		v := invocation(fmt.Sprint("r", n), time.Duration(n)*time.Second)
-		v.Version, v.Cold = ptr("v1"), ptr(n%7 == 0)
+		v.Version, v.Cold = new("v1"), new(n%7 == 0)
 		rows = append(rows, v)
 	}
-	insert(t, conn, &schema.Invocations, rows...)
+	readtest.Insert(t, conn, schema.Invocations, rows...)
 	compare("before the roll")
 	if n := roll(t, r); n != 4 {
 		t.Errorf("rolled %d minutes, want 4", n)
@@ -338,11 +313,11 @@ func TestInvocations(t *testing.T) {
 	compare("rolled")
 	for n := range rows {
 		rows[n] = invocation(fmt.Sprint("r", n), time.Duration(n)*time.Second)
-		rows[n].Status, rows[n].DurationNS = ptr([]string{"ok", "error"}[n%2]), ptr(int64(n+1)*int64(time.Millisecond))
-		rows[n].EndedAt = ptr(rows[n].StartedAt.Add(time.Second))
+		rows[n].Status, rows[n].DurationNS = new([]string{"ok", "error"}[n%2]), new(int64(n+1)*int64(time.Millisecond))
+		rows[n].EndedAt = new(rows[n].StartedAt.Add(time.Second))
 	}
-	insert(t, conn, &schema.Invocations, rows[:100]...)
-	insert(t, conn, &schema.Invocations, rows...)
+	readtest.Insert(t, conn, schema.Invocations, rows[:100]...)
+	readtest.Insert(t, conn, schema.Invocations, rows...)
 	compare("ended")
 	roll(t, r)
 	compare("ended and rolled")
@@ -352,15 +327,12 @@ func TestInvocations(t *testing.T) {
 type unmarked struct{ driver.Conn }
 
 func (u unmarked) Select(ctx context.Context, dest any, query string, args ...any) error {
-	if strings.Contains(query, "rolled > 0") {
-		query = strings.Replace(query, "rolled > 0", "false", 1)
-	}
-	return u.Conn.Select(ctx, dest, query, args...)
+	return u.Conn.Select(ctx, dest, strings.Replace(query, "rolled > 0", "false", 1), args...)
 }
 
 // A start's facts arrive one by one, from whomever; its demand may be told anew.
 func TestStarts(t *testing.T) {
-	conn := store(t)
+	conn := readtest.DB(t)
 	r := roller(conn, nil)
 	start := func(n int) schema.ColdStartRow {
 		return schema.ColdStartRow{Tenant: "acme", Namespace: "shop", Function: "cart", Instance: fmt.Sprint("i", n)}
@@ -393,24 +365,24 @@ func TestStarts(t *testing.T) {
 	}
 	for n := range 9 {
 		s := start(n)
-		s.DemandedAt, s.Digest = ptr(at(n, 0)), ptr("sha256:1")
-		insert(t, conn, &schema.ColdStarts, s)
+		s.DemandedAt, s.Digest = new(at(n, 0)), new("sha256:1")
+		readtest.Insert(t, conn, schema.ColdStarts, s)
 	}
 	step("demanded", 3)
 	for n := range 6 {
 		s := start(n)
-		s.ReadyAt, s.Version = ptr(at(n, 2+float64(n))), ptr("v1")
-		insert(t, conn, &schema.ColdStarts, s)
+		s.ReadyAt, s.Version = new(at(n, 2+float64(n))), new("v1")
+		readtest.Insert(t, conn, schema.ColdStarts, s)
 	}
 	step("ready", 2)
 	phase := schema.PhaseRow{Tenant: "acme", Namespace: "shop", Function: "cart", Instance: "i0", Phase: "pull", Start: at(0, 0), End: at(0, 1), Revision: 1}
 	again := phase
 	again.Start, again.End = at(0, 0.5), at(0, 1.5)
-	insert(t, conn, &schema.Phases, phase, again)
+	readtest.Insert(t, conn, schema.Phases, phase, again)
 	step("pulled", 1)
 	moved := start(0)
-	moved.DemandedAt = ptr(t0.Add(-30 * time.Second))
-	insert(t, conn, &schema.ColdStarts, moved)
+	moved.DemandedAt = new(t0.Add(-30 * time.Second))
+	readtest.Insert(t, conn, schema.ColdStarts, moved)
 	step("demanded earlier", 2)
 	if got, err := read.New(conn).StartHistory(t.Context(), "acme", read.HistoryFilter{Step: time.Hour}); err != nil || len(got) != 3 ||
 		got[0].Phase != "pull" || got[0].MaxMS != 1500 || got[1].Phase != "total" || got[1].Count != 1 || got[1].MaxMS != 32000 || got[2].Count != 5 {
@@ -420,13 +392,13 @@ func TestStarts(t *testing.T) {
 
 // Once a minute's rows may be deleted, its figures stay what they are.
 func TestExpired(t *testing.T) {
-	conn := store(t)
-	insert(t, conn, &schema.Logs, line("cart", 0, 0, 9, 1), line("cart", 1, 10, 17, 1))
+	conn := readtest.DB(t)
+	readtest.Insert(t, conn, schema.Logs, line("cart", 0, 0, 9, 1), line("cart", 1, 10, 17, 1))
 	roll(t, roller(conn, nil))
 	if err := conn.Exec(t.Context(), "ALTER TABLE logs DELETE WHERE 1 SETTINGS mutations_sync = 1"); err != nil {
 		t.Fatal(err)
 	}
-	insert(t, conn, &schema.Logs, line("cart", 2, 20, 9, 1)) // far too late
+	readtest.Insert(t, conn, schema.Logs, line("cart", 2, 20, 9, 1)) // far too late
 	r := roller(conn, func(string) time.Time { return t0.AddDate(0, 0, 1) })
 	for range 2 { // carried over, and carried over again
 		if n := roll(t, r); n != 1 {
@@ -436,6 +408,6 @@ func TestExpired(t *testing.T) {
 		if err != nil || len(volume) != 2 || volume[0].Severity != 9 || volume[0].Lines != 1 || volume[1].Severity != 17 {
 			t.Errorf("figures are %+v, %v", volume, err)
 		}
-		insert(t, conn, &schema.Logs, line("cart", 3, 30, 9, 1))
+		readtest.Insert(t, conn, schema.Logs, line("cart", 3, 30, 9, 1))
 	}
 }

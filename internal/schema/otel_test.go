@@ -39,8 +39,6 @@ const (
 
 var began = time.Date(2026, 5, 4, 12, 0, 0, 123456789, time.UTC)
 
-func ptr[T any](v T) *T { return &v }
-
 // otelStore holds one cold request of acme's shop/cart, and one line of another tenant.
 func otelStore(t *testing.T) driver.Conn {
 	conn, _ := clickhousetest.DB(t)
@@ -60,13 +58,13 @@ func otelStore(t *testing.T) driver.Conn {
 	insertRows(t, conn, &Logs, line, init, other)
 	insertRows(t, conn, &Logs, stale)
 	insertRows(t, conn, &Invocations, InvocationRow{
-		Tenant: "acme", Namespace: "shop", Function: "cart", StartedAt: at(2), RequestID: request, Instance: "i-1", Version: ptr("v1"),
-		QueuedAt: ptr(at(0)), EndedAt: ptr(at(3)), Status: ptr("error"), HTTPStatus: ptr(uint16(500)), Error: ptr("boom"), Cold: ptr(true), Trigger: ptr("http"),
+		Tenant: "acme", Namespace: "shop", Function: "cart", StartedAt: at(2), RequestID: request, Instance: "i-1", Version: new("v1"),
+		QueuedAt: new(at(0)), EndedAt: new(at(3)), Status: new("error"), HTTPStatus: new(uint16(500)), Error: new("boom"), Cold: new(true), Trigger: new("http"),
 	})
 	start := ColdStartRow{Tenant: "acme", Namespace: "shop", Function: "cart", Instance: "i-1"}
 	demanded, ready := start, start
-	demanded.DemandedAt, demanded.RequestID, demanded.Initialization = ptr(at(0.001)), ptr(request), ptr("on-demand")
-	ready.ReadyAt = ptr(at(2))
+	demanded.DemandedAt, demanded.RequestID, demanded.Initialization = new(at(0.001)), new(request), new("on-demand")
+	ready.ReadyAt = new(at(2))
 	insertRows(t, conn, &ColdStarts, ready)
 	insertRows(t, conn, &ColdStarts, demanded)
 	phase := PhaseRow{Tenant: "acme", Namespace: "shop", Function: "cart", Instance: "i-1", Version: "v1", Phase: "pull", Start: at(0.001), End: at(1), Revision: 1}
@@ -143,9 +141,9 @@ func TestGrafanaTraces(t *testing.T) {
 	// Each span but the root has its parent in the trace, and so have the lines.
 	for query, want := range map[string]string{
 		"SELECT count() AS n FROM (" + grafanaTrace + ") AS s LEFT JOIN (" + grafanaTrace + ") AS p ON s.parentSpanID = p.spanID WHERE p.spanID != ''": "3",
-		"SELECT count() AS n FROM otel_logs AS l INNER JOIN otel_traces AS s ON l.TraceId = s.TraceId AND l.SpanId = s.SpanId":                           "2",
-		"SELECT SpanName AS n FROM otel_traces WHERE SpanId = (SELECT SpanId FROM otel_logs WHERE Body = 'loading')":                                     "cold start",
-		"SELECT SpanAttributes['faas.coldstart'] AS n FROM otel_traces WHERE ParentSpanId = ''":                                                          "true",
+		"SELECT count() AS n FROM otel_logs AS l INNER JOIN otel_traces AS s ON l.TraceId = s.TraceId AND l.SpanId = s.SpanId":                         "2",
+		"SELECT SpanName AS n FROM otel_traces WHERE SpanId = (SELECT SpanId FROM otel_logs WHERE Body = 'loading')":                                   "cold start",
+		"SELECT SpanAttributes['faas.coldstart'] AS n FROM otel_traces WHERE ParentSpanId = ''":                                                        "true",
 	} {
 		if got := pick(t, conn, query, "n"); len(got) != 1 || got[0] != want {
 			t.Errorf("%s: %q, want %q", query, got, want)

@@ -11,7 +11,7 @@ import (
 func TestRetention(t *testing.T) {
 	type classes = map[string]storage.Class
 	many := classes{}
-	for _, name := range strings.Fields("a b c d e f g h i") {
+	for name := range strings.FieldsSeq("a b c d e f g h i") {
 		many[name] = storage.Class{Days: 1}
 	}
 	for _, c := range []struct {

@@ -13,9 +13,9 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/coldscope/coldscope/internal/clickhouse/clickhousetest"
-	"github.com/coldscope/coldscope/internal/schema"
 	"github.com/coldscope/coldscope/internal/wire"
 	"github.com/coldscope/coldscope/query/erase"
+	"github.com/coldscope/coldscope/query/read/readtest"
 )
 
 func TestMain(m *testing.M) { clickhousetest.Main(m) }
@@ -46,10 +46,7 @@ func left(t *testing.T, conn driver.Conn, table string) string {
 }
 
 func TestErase(t *testing.T) {
-	conn, _ := clickhousetest.DB(t)
-	if err := schema.Migrate(t.Context(), conn); err != nil {
-		t.Fatal(err)
-	}
+	conn := readtest.DB(t)
 	var known []string
 	const all = "SELECT groupUniqArray(table) FROM system.columns WHERE database = currentDatabase() AND name = 'tenant' AND table IN (SELECT name FROM system.tables WHERE endsWith(engine, 'MergeTree'))"
 	if err := conn.QueryRow(t.Context(), all).Scan(&known); err != nil || len(known) != len(tables) {
