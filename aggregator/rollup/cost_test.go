@@ -41,7 +41,7 @@ SELECT 'acme', 'shop', concat('f', toString(f)), 'v1', 'i', fromUnixTimestamp64N
 				inserts += engineCPU(b) - before
 				if c.merged {
 					exec(b, conn, "SYSTEM START MERGES logs")
-					exec(b, conn, "OPTIMIZE TABLE logs")
+					exec(b, conn, "OPTIMIZE TABLE logs FINAL")
 					exec(b, conn, "SYSTEM STOP MERGES logs")
 				}
 				before = engineCPU(b)

@@ -15,7 +15,9 @@
 // and what is inserted after it marks the minute as dirty again. So any number
 // of rollers may work at once, on the same minutes, and die at any moment: the
 // highest generation was read last, and until it is published its minutes are
-// dirty and read from the rows. Readers (query/read) rely on nothing else.
+// dirty and read from the rows. Readers (query/read) ask first which minutes are
+// dirty, and take the figures of the highest generation of all others: figures
+// that another roller puts in their place meanwhile say the same.
 package rollup
 
 import (

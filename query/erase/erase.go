@@ -166,7 +166,7 @@ func (e *Eraser) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case http.MethodDelete:
 		p, err = e.Erase(r.Context(), s)
 		e.logger.WarnContext(r.Context(), "deletion of data asked for", "audit", true, "tenant", s.Tenant, "namespace", s.Namespace, "function", s.Function,
-			"remote", r.RemoteAddr, "done", p.Done, "error", err)
+			"remote", r.RemoteAddr, "done", p.Done)
 	default:
 		w.Header().Set("Allow", "GET, DELETE")
 		problem(w, http.StatusMethodNotAllowed, "GET and DELETE are known here")

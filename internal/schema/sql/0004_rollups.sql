@@ -3,9 +3,8 @@
 -- What is inserted may be a duplicate or a correction, so figures cannot be
 -- summed up at the insert. An insert only marks its minutes as dirty; the
 -- aggregator rolls them up again from the rows, once they are closed and quiet.
--- A minute is clean, and its figures count, while dirtied <= rolled; figures of
--- any other generation than rolled do not count. Both are nanoseconds of the
--- server's clock. The mark without a tenant says that all rows from before
+-- A minute is clean, and its figures of the highest generation count, while
+-- dirtied <= rolled. Both are nanoseconds of the server's clock. The mark without a tenant says that all rows from before
 -- there were marks have theirs.
 CREATE TABLE IF NOT EXISTS rollup_marks
 (
