@@ -4,7 +4,8 @@
 // what a crash loses is still in the sender's file.
 //
 // One goroutine owns the correlator and settles; a second writes the batch
-// before. Both live in Run.
+// before; two more keep the figures by the minute and delete what is old. All
+// live in Run.
 package aggregator
 
 import (
@@ -27,9 +28,12 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/coldscope/coldscope/aggregator/correlate"
+	"github.com/coldscope/coldscope/aggregator/expire"
 	"github.com/coldscope/coldscope/aggregator/ingest"
 	"github.com/coldscope/coldscope/aggregator/insert"
+	"github.com/coldscope/coldscope/aggregator/rollup"
 	"github.com/coldscope/coldscope/internal/faas"
+	"github.com/coldscope/coldscope/internal/storage"
 	"github.com/coldscope/coldscope/internal/wire"
 )
 
@@ -54,6 +58,10 @@ type Config struct {
 	OTLPGRPC string `yaml:"otlp_grpc"`
 	// Ingest says what is made of what senders push, and what is refused.
 	Ingest ingest.Config `yaml:"ingest"`
+	// Rollup tunes the figures by the minute; its Cutoff follows from Retention.
+	Rollup rollup.Config `yaml:"-"`
+	// Retention says how long data is kept: a section of its own.
+	Retention storage.Retention `yaml:"-"`
 }
 
 // DefaultOTLPGRPC is where OTLP senders on this machine look for it.
@@ -70,6 +78,7 @@ func DefaultConfig() Config {
 		Drain:     10 * time.Second,
 		OTLPGRPC:  DefaultOTLPGRPC,
 		Ingest:    ingest.DefaultConfig(),
+		Rollup:    rollup.DefaultConfig(),
 	}
 }
 
@@ -104,6 +113,8 @@ type Aggregator struct {
 	decoder *ingest.Decoder
 	rates   *ingest.Rates
 	bodies  sync.Pool // of *bytes.Buffer
+	roller  *rollup.Roller
+	janitor *expire.Janitor
 
 	submissions chan *submission
 	stopped     chan struct{} // closed when Run takes nothing more
@@ -114,15 +125,28 @@ type Aggregator struct {
 // New makes an aggregator that writes through conn, which stays the caller's.
 func New(cfg Config, conn driver.Conn, logger *slog.Logger, reg prometheus.Registerer, tracing trace.TracerProvider) *Aggregator {
 	m := newMetrics(reg)
+	cfg.Rollup.Cutoff = func(tenant string) time.Time { return incomplete(&cfg.Retention, tenant, time.Now()) }
 	return &Aggregator{
 		cfg: cfg, conn: conn, logger: logger, metrics: m,
 		decoder:     ingest.NewDecoder(cfg.Ingest),
 		rates:       ingest.NewRates(cfg.Ingest),
 		writer:      insert.NewWriter(conn, logger, m.insertRetries.Inc),
 		tracer:      tracing.Tracer("github.com/coldscope/coldscope/aggregator"),
+		roller:      rollup.New(cfg.Rollup, conn, logger, reg),
+		janitor:     expire.New(cfg.Retention, conn, logger),
 		submissions: make(chan *submission),
 		stopped:     make(chan struct{}),
 	}
+}
+
+// incomplete is the time before which a tenant's rows may be deleted already,
+// or are about to be while their minute is computed.
+func incomplete(r *storage.Retention, tenant string, now time.Time) time.Time {
+	cutoff := storage.Cutoff(r.Class(tenant).Days, now)
+	if cutoff.IsZero() {
+		return cutoff
+	}
+	return cutoff.AddDate(0, 0, 1)
 }
 
 // submission is one push or one request of events on its way into the store.

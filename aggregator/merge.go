@@ -3,6 +3,7 @@ package aggregator
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/coldscope/coldscope/aggregator/correlate"
@@ -57,6 +58,11 @@ func (a *Aggregator) Run(ctx context.Context) error {
 		close(m.toWriter)
 		<-writerDone
 	}()
+
+	var upkeep sync.WaitGroup
+	upkeep.Go(func() { a.roller.Run(ctx) })
+	upkeep.Go(func() { a.janitor.Run(ctx) })
+	defer upkeep.Wait()
 
 	m.loop(ctx)
 	close(a.stopped)

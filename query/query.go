@@ -1,6 +1,6 @@
 // Package query is the service that answers what people and programs ask of
-// the store. It joins the parts: read (SQL), diagnose (critical path, advice)
-// and api (HTTP).
+// the store. It joins the parts: read (SQL), diagnose (critical path, advice),
+// api (HTTP) and erase (deletion on request).
 package query
 
 import (
@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/coldscope/coldscope/query/api"
+	"github.com/coldscope/coldscope/query/erase"
 	"github.com/coldscope/coldscope/query/read"
 )
 
@@ -48,6 +49,7 @@ func (c Config) Validate() error {
 type Query struct {
 	cfg     Config
 	api     *api.API
+	eraser  *erase.Eraser
 	turns   chan struct{} // as many tokens as requests may run
 	handled *prometheus.HistogramVec
 	running prometheus.Gauge
@@ -61,9 +63,10 @@ func New(cfg Config, conn driver.Conn, logger *slog.Logger, registerer prometheu
 		return nil, fmt.Errorf("configure query: %w", err)
 	}
 	q := &Query{
-		cfg:   cfg,
-		api:   api.New(read.New(conn), logger, time.Now),
-		turns: make(chan struct{}, cfg.MaxConcurrent),
+		cfg:    cfg,
+		api:    api.New(read.New(conn), logger, time.Now),
+		eraser: erase.New(conn, logger),
+		turns:  make(chan struct{}, cfg.MaxConcurrent),
 		handled: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "coldscope_query_request_duration_seconds",
 			Help:    "How long the API took to answer, by route and status code.",
@@ -114,6 +117,11 @@ func (q *Query) serve(w http.ResponseWriter, r *http.Request) {
 	defer func() { <-q.turns }()
 	q.running.Inc()
 	defer q.running.Dec()
+	if r.URL.Path == erase.Path {
+		r.Pattern = erase.Path
+		q.eraser.ServeHTTP(w, r)
+		return
+	}
 	q.api.ServeHTTP(w, r)
 }
 

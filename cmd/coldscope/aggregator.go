@@ -35,6 +35,7 @@ func loadConfig(f *process.Flags, set *pflag.FlagSet) (config, error) {
 		return config{}, err
 	}
 	c := config{all, aggregator.DefaultConfig()}
+	c.Aggregator.Retention = all.Retention
 	if err := conf.LoadSection(f.Config, "aggregator", &c.Aggregator); err != nil {
 		return config{}, err
 	}

@@ -46,7 +46,7 @@ Look at a request:       coldscope request ID`,
 	cmd.SetErr(stderr)
 	cmd.AddCommand(
 		serveCommand(), aggregatorCommand(), queryCommand(), collectorCommand(), demoCommand(),
-		requestCommand(), coldstartsCommand(),
+		requestCommand(), coldstartsCommand(), deleteCommand(),
 		migrateCommand(), engineCommand(), tokenCommand(), versionCommand(),
 	)
 	return cmd

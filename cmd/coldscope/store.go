@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/spf13/cobra"
@@ -11,6 +13,7 @@ import (
 	"github.com/coldscope/coldscope/cmd/internal/process"
 	"github.com/coldscope/coldscope/internal/clickhouse/embedded"
 	"github.com/coldscope/coldscope/internal/schema"
+	"github.com/coldscope/coldscope/internal/storage"
 )
 
 // openStore gives a connection to a migrated store: the server that the configuration names,
@@ -18,7 +21,11 @@ import (
 func openStore(ctx context.Context, p *process.Process, c *process.Config) (driver.Conn, error) {
 	dsn := c.ClickHouse
 	if dsn == "" {
-		engine, err := embedded.Start(ctx, embedded.Options{DataDir: filepath.Join(c.DataDir, "clickhouse"), Logger: p.Logger})
+		cold, err := coldPlace(&c.Tiering)
+		if err != nil {
+			return nil, err
+		}
+		engine, err := embedded.Start(ctx, embedded.Options{DataDir: filepath.Join(c.DataDir, "clickhouse"), Cold: cold, Logger: p.Logger})
 		if err != nil {
 			return nil, err
 		}
@@ -38,7 +45,28 @@ func openStore(ctx context.Context, p *process.Process, c *process.Config) (driv
 		return nil, err
 	}
 	p.OnStop("store", func(context.Context) error { return conn.Close() })
+	if c.Tiering.On() {
+		if err := schema.Tier(ctx, conn, c.Tiering.Days()); err != nil {
+			return nil, err
+		}
+	}
 	return conn, nil
+}
+
+// coldPlace is where the embedded engine's older data goes; nil: nowhere.
+func coldPlace(t *storage.Tiering) (*embedded.Cold, error) {
+	if !t.On() {
+		return nil, nil
+	}
+	cold := &embedded.Cold{Path: t.Path, Endpoint: t.Endpoint, Region: t.Region, AccessKeyID: t.AccessKeyID}
+	if t.SecretAccessKeyFile != "" {
+		secret, err := os.ReadFile(t.SecretAccessKeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("read tiering.secret_access_key_file: %w", err)
+		}
+		cold.Secret = strings.TrimSpace(string(secret))
+	}
+	return cold, nil
 }
 
 func migrateCommand() *cobra.Command {

@@ -58,6 +58,10 @@ func New(reader *read.Reader, logger *slog.Logger, now func() time.Time) *API {
 		"How long cold starts took, as a whole and by phase, and what they waited for."), a.coldStarts)
 	huma.Register(a.huma, operation("list-functions", "/functions", "Functions",
 		"What each function did in a time range."), a.functions)
+	huma.Register(a.huma, operation("get-volume", "/volume", "Volume",
+		"How many lines there were, by steps of time, severity and stream."), a.volume)
+	huma.Register(a.huma, operation("get-cold-start-history", "/coldstarts/history", "Cold starts over time",
+		"How long finished starts and their phases took, by steps of time."), a.startHistory)
 	nullableStart(a.huma.OpenAPI())
 	mux.HandleFunc("/", notFound)
 	return a

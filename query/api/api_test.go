@@ -125,6 +125,8 @@ func TestAnswers(t *testing.T) {
 		"coldstarts":        "/coldstarts",
 		"coldstarts_demand": "/coldstarts?initialization=on-demand&since=1h&limit=1",
 		"coldstarts_none":   "/coldstarts?function=nobody",
+		"starts_history":    "/coldstarts/history?step=5m",
+		"volume":            "/volume?since=1d&function=inference",
 		"functions":         "/functions?since=1d",
 		"functions_none":    "/functions?until=1d",
 	} {
@@ -173,6 +175,7 @@ func TestBadInput(t *testing.T) {
 		"until before since":    {"/api/v1/requests?since=5m&until=10m", "", 422, "later than since"},
 		"until on coldstarts":   {"/api/v1/coldstarts?until=tomorrow", "", 422, "query.until"},
 		"initialization":        {"/api/v1/coldstarts?initialization=maybe", "", 422, "query.initialization"},
+		"step":                  {"/api/v1/volume?step=90s", "", 422, "query.step"},
 		"unknown parameter":     {"/api/v1/requests?functoin=x", "", 422, "functoin"},
 		"unknown operation":     {"/api/v1/nothing", "", 404, "openapi.json"},
 		"request without an id": {"/api/v1/requests/", "", 404, "openapi.json"},

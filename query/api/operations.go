@@ -136,6 +136,53 @@ func (a *API) coldStarts(ctx context.Context, in *coldStartsInput) (*body[*read.
 	return &body[*read.ColdStartStats]{diagnose.Summarize(starts, truncated, in.Limit)}, nil
 }
 
+// HistoryInput says what history is asked for. It is exported for huma, as Owner is.
+type HistoryInput struct {
+	Owner
+	Namespace string `query:"namespace" maxLength:"512"`
+	Function  string `query:"function" maxLength:"512" doc:"The function's name without its namespace"`
+	Version   string `query:"version" maxLength:"512"`
+	Step      string `query:"step" maxLength:"64" default:"1m" doc:"Length of the steps: a duration of whole minutes"`
+	Span
+}
+
+// Resolve reports what of the input cannot be read.
+func (in *HistoryInput) Resolve(ctx huma.Context) []error {
+	errs := in.Span.Resolve(ctx)
+	if d, err := parseDuration(in.Step); err != nil || d < time.Minute || d%time.Minute != 0 {
+		errs = append(errs, &huma.ErrorDetail{Location: "query.step", Message: "neither 1m nor another duration of whole minutes (5m, 1h, 1d)", Value: in.Step})
+	}
+	return errs
+}
+
+func (in *HistoryInput) filter(now time.Time) read.HistoryFilter {
+	step, _ := parseDuration(in.Step) // Resolve has checked it
+	return read.HistoryFilter{Namespace: in.Namespace, Function: in.Function, Version: in.Version, Range: in.within(now), Step: step}
+}
+
+func (a *API) volume(ctx context.Context, in *HistoryInput) (*body[[]read.Volume], error) {
+	volume, err := a.reader.Volume(ctx, in.id(ctx), in.filter(a.now()))
+	if err != nil {
+		return nil, a.problem(ctx, err)
+	}
+	return &body[[]read.Volume]{volume}, nil
+}
+
+type startsHistoryInput struct {
+	HistoryInput
+	Digest string `query:"digest" maxLength:"512" doc:"Only starts of this image"`
+}
+
+func (a *API) startHistory(ctx context.Context, in *startsHistoryInput) (*body[[]read.StartHistory], error) {
+	f := in.filter(a.now())
+	f.Digest = in.Digest
+	history, err := a.reader.StartHistory(ctx, in.id(ctx), f)
+	if err != nil {
+		return nil, a.problem(ctx, err)
+	}
+	return &body[[]read.StartHistory]{history}, nil
+}
+
 type functionsInput struct {
 	Owner
 	Span

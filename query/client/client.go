@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/coldscope/coldscope/internal/wire"
+	"github.com/coldscope/coldscope/query/erase"
 	"github.com/coldscope/coldscope/query/read"
 )
 
@@ -46,7 +47,7 @@ func New(base, tenant string, client *http.Client) (*Client, error) {
 // tenant has no such request.
 func (c *Client) Request(ctx context.Context, id string) (*read.Page, error) {
 	page := new(read.Page)
-	if err := c.get(ctx, c.base.JoinPath("api/v1/requests", url.PathEscape(id)), page); err != nil {
+	if err := c.ask(ctx, http.MethodGet, c.base.JoinPath("api/v1/requests", url.PathEscape(id)), page); err != nil {
 		return nil, fmt.Errorf("get request %q: %w", id, err)
 	}
 	return page, nil
@@ -76,14 +77,31 @@ func (c *Client) ColdStarts(ctx context.Context, f ColdStartsFilter) (*read.Cold
 	}
 	u.RawQuery = query.Encode()
 	stats := new(read.ColdStartStats)
-	if err := c.get(ctx, u, stats); err != nil {
+	if err := c.ask(ctx, http.MethodGet, u, stats); err != nil {
 		return nil, fmt.Errorf("get cold starts: %w", err)
 	}
 	return stats, nil
 }
 
-func (c *Client) get(ctx context.Context, u *url.URL, into any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+// Erase deletes the scope's data, as far as that is not under way, and says how
+// far it is. It is called again until that says done.
+func (c *Client) Erase(ctx context.Context, s erase.Scope) (*erase.Progress, error) {
+	u := c.base.JoinPath(erase.Path)
+	query := url.Values{"tenant": {s.Tenant}}
+	if s.Function != "" {
+		query.Set("namespace", s.Namespace)
+		query.Set("function", s.Function)
+	}
+	u.RawQuery = query.Encode()
+	progress := new(erase.Progress)
+	if err := c.ask(ctx, http.MethodDelete, u, progress); err != nil {
+		return nil, fmt.Errorf("delete data: %w", err)
+	}
+	return progress, nil
+}
+
+func (c *Client) ask(ctx context.Context, method string, u *url.URL, into any) error {
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
 	if err != nil {
 		return err
 	}
@@ -102,7 +120,7 @@ func (c *Client) get(ctx context.Context, u *url.URL, into any) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("read answer: %w", err)
-	case res.StatusCode != http.StatusOK:
+	case res.StatusCode != http.StatusOK && res.StatusCode != http.StatusAccepted:
 		return problem(res, body)
 	case len(body) > maxAnswer:
 		return fmt.Errorf("read answer: more than %d bytes", maxAnswer)

@@ -167,10 +167,16 @@ type functionRow struct {
 
 // Functions sums up each function's invocations in a time range.
 func (r *Reader) Functions(ctx context.Context, tenant string, within Range) (*FunctionList, error) {
-	since, until := within.nanos()
-	rows, err := selectRows[functionRow](ctx, r, "functions", maxFunctions+1, args{
-		"tenant": tenant, "since": since, "until": until, "limit": maxFunctions + 1,
-	})
+	a := args{"tenant": tenant, "limit": maxFunctions + 1}
+	ctx, rolled, err := r.figures(ctx, "invocations", within, a)
+	if err != nil {
+		return nil, err
+	}
+	query := "functions"
+	if rolled {
+		query = "functions_rolled"
+	}
+	rows, err := selectRows[functionRow](ctx, r, query, maxFunctions+1, a)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -30,11 +31,12 @@ var files embed.FS
 
 // Reader reads one store. It is safe for concurrent use.
 type Reader struct {
-	conn driver.Conn
+	conn   driver.Conn
+	marked sync.Map // kinds of figures that are complete
 }
 
 // New returns a reader on conn, which the caller closes after it.
-func New(conn driver.Conn) *Reader { return &Reader{conn} }
+func New(conn driver.Conn) *Reader { return &Reader{conn: conn} }
 
 // args are the parameters of a query.
 type args map[string]any

@@ -57,7 +57,7 @@ var siblings = map[string][]string{
 	"query/api":      {"query/read", "query/diagnose"},
 	"query/diagnose": {"query/read"},
 	"query/terminal": {"query/read"},
-	"query/client":   {"query/read"},
+	"query/client":   {"query/read", "query/erase"},
 }
 
 // complaint says what is wrong with from importing to (both without the

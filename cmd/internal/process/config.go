@@ -9,6 +9,7 @@ import (
 	"github.com/coldscope/coldscope/collector"
 	"github.com/coldscope/coldscope/internal/access"
 	"github.com/coldscope/coldscope/internal/conf"
+	"github.com/coldscope/coldscope/internal/storage"
 	"github.com/coldscope/coldscope/internal/wire"
 )
 
@@ -35,6 +36,10 @@ type Config struct {
 	// Aggregator is the aggregator's section. A collector's binary, which must not
 	// link the aggregator, does not look into it.
 	Aggregator any `yaml:"aggregator"`
+	// Retention says for how long data is kept.
+	Retention storage.Retention `yaml:"retention"`
+	// Tiering says where older data moves.
+	Tiering storage.Tiering `yaml:"tiering"`
 }
 
 // Load reads the configuration file and lays the flags over it: a flag on the
@@ -53,7 +58,7 @@ func (f *Flags) Load(set *pflag.FlagSet) (Config, error) {
 		}
 	}
 	problems := append(under("access", c.Access.Validate()), under("tls", c.TLS.Validate())...)
-	problems = append(problems, c.Collector.Validate())
+	problems = append(problems, c.Collector.Validate(), c.Retention.Validate(), c.Tiering.Validate())
 	for i, t := range c.Targets {
 		if err := t.Validate(); err != nil {
 			problems = append(problems, fmt.Errorf("targets[%d]: %w", i, err))

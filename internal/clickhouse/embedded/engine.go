@@ -55,10 +55,20 @@ type Options struct {
 	Library string
 	// MemoryLimit bounds the engine's memory, in bytes; 0 means 2 GiB.
 	MemoryLimit int64
+	// Cold is a second place for older data; nil: there is none. What has moved
+	// there the engine needs at every later start.
+	Cold *Cold
 	// Logger is told of starts, deaths and restarts; nil means slog.Default.
 	Logger *slog.Logger
 
 	maxFailures int // tests give up earlier; 0 means the constant
+}
+
+// Cold is the place of the volume cold in the storage policy coldscope: a
+// directory on another disk, or an S3 bucket.
+type Cold struct {
+	Path                                  string // absolute; else
+	Endpoint, Region, AccessKeyID, Secret string
 }
 
 // Engine is a running ClickHouse.
@@ -115,10 +125,15 @@ func Start(ctx context.Context, opts Options) (*Engine, error) {
 	if owner != os.Geteuid() {
 		e.log.Warn("the data directory belongs to another user, who can read all in it", "data_dir", dir, "uid", owner)
 	}
+	if opts.Cold != nil && opts.Cold.Path != "" {
+		if _, err := privateDir(opts.Cold.Path); err != nil {
+			return nil, fmt.Errorf("start engine: make the directory of older data: %w", err)
+		}
+	}
 	if e.lock, err = lockDir(dir); err != nil {
 		return nil, fmt.Errorf("start engine: %w", err)
 	}
-	c, err := e.startFirst(ctx, opts.MemoryLimit)
+	c, err := e.startFirst(ctx, &opts)
 	if err != nil {
 		e.release()
 		return nil, fmt.Errorf("start engine: %w", err)
@@ -154,7 +169,7 @@ func privateDir(dir string) (owner int, err error) {
 }
 
 // startFirst settles port and password and starts the child.
-func (e *Engine) startFirst(ctx context.Context, memoryLimit int64) (*child, error) {
+func (e *Engine) startFirst(ctx context.Context, opts *Options) (*child, error) {
 	if err := waitForStore(ctx, e.dir); err != nil {
 		return nil, err
 	}
@@ -166,7 +181,7 @@ func (e *Engine) startFirst(ctx context.Context, memoryLimit int64) (*child, err
 	if e.port, e.access.Port, err = reserve(ctx, e.access.Port); err != nil {
 		return nil, err
 	}
-	if err := writeFiles(e.dir, e.access, memoryLimit); err != nil {
+	if err := writeFiles(e.dir, e.access, opts.MemoryLimit, opts.Cold); err != nil {
 		return nil, err
 	}
 	return e.startChild(ctx)

@@ -1,0 +1,202 @@
+// Package expire deletes what a tenant's retention no longer keeps. It looks at
+// what is stored, not at what was said when it was stored: a changed retention
+// counts for old data, too, and the partitions do not depend on tenants.
+//
+// All it does may be done twice and by several aggregators at once.
+package expire
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/coldscope/coldscope/internal/storage"
+)
+
+// interval is the time between two sweeps; the first one waits for firstWait,
+// since a process that has just started has better things to do.
+const (
+	interval  = time.Hour
+	firstWait = 5 * time.Minute
+)
+
+// table is a table whose rows grow old.
+type table struct {
+	name   string
+	rollup bool // figures are kept longer
+	// old is a condition on rows from before {cutoff}; parts by day or month
+	// whose last moment is before it go as a whole.
+	old string
+}
+
+const ofOldInstances = `(tenant, namespace, function, instance) IN
+(
+    SELECT tenant, namespace, function, instance FROM cold_starts FINAL
+    WHERE greatest(ifNull(demanded_at, epoch), ifNull(ready_at, epoch), ifNull(stopped_at, epoch)) < {cutoff}
+)`
+
+// tables are in the order in which they are swept: layers have no time of
+// their own and go with their instance, before it.
+var tables = []table{
+	{"logs", false, "ts < {cutoff}"},
+	{"invocations", false, "started_at < {cutoff}"},
+	{"phases", false, "start < {cutoff}"},
+	{"layers", false, strings.ReplaceAll(ofOldInstances, "epoch", "toDateTime64(0, 9, 'UTC')")},
+	{"cold_starts", false, strings.ReplaceAll(ofOldInstances, "epoch", "toDateTime64(0, 9, 'UTC')")},
+	{"ledgers", false, "ifNull(coalesce(`to`, through, `from`) < {cutoff}, false)"},
+	{"gaps", false, "`to` < {cutoff}"},
+	{"line_minutes", true, "minute < {cutoff}"},
+	{"invocation_minutes", true, "minute < {cutoff}"},
+	{"start_minutes", true, "minute < {cutoff}"},
+	{"rollup_marks", true, "minute < {cutoff} AND tenant != ''"},
+	{"rollup_instances", true, `(tenant, namespace, function, instance) IN
+(
+    SELECT tenant, namespace, function, instance FROM rollup_instances GROUP BY tenant, namespace, function, instance
+    HAVING notEmpty(groupUniqArrayArray(minutes)) AND arrayMax(groupUniqArrayArray(minutes)) < {cutoff}
+)`},
+}
+
+// Janitor deletes what is due. One goroutine uses it.
+type Janitor struct {
+	retention storage.Retention
+	conn      driver.Conn
+	logger    *slog.Logger
+}
+
+// New makes a janitor over conn, which stays the caller's.
+func New(retention storage.Retention, conn driver.Conn, logger *slog.Logger) *Janitor {
+	return &Janitor{retention, conn, logger}
+}
+
+// Run sweeps until ctx ends.
+func (j *Janitor) Run(ctx context.Context) {
+	for wait := firstWait + rand.N(firstWait); ; wait = interval/2 + rand.N(interval) { // apart from the other aggregators
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		if err := j.Sweep(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			j.logger.WarnContext(ctx, "data that is due could not be deleted, trying again later", "error", err)
+		}
+	}
+}
+
+// Sweep orders the deletion of all that is due at the time now; the engine
+// carries it out in the background, also over a restart. A table on which a
+// deletion is under way waits for the next sweep.
+func (j *Janitor) Sweep(ctx context.Context, now time.Time) error {
+	for _, t := range tables {
+		var busy bool
+		const look = "SELECT count() > 0 FROM system.mutations WHERE database = currentDatabase() AND table = $1 AND NOT is_done"
+		if err := j.conn.QueryRow(ctx, look, t.name).Scan(&busy); err != nil {
+			return fmt.Errorf("look for deletions under way on %s: %w", t.name, err)
+		}
+		if busy {
+			continue
+		}
+		if err := j.dropParts(ctx, &t, now); err != nil {
+			return err
+		}
+		if err := j.deleteRows(ctx, &t, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *table) days(c storage.Class) int {
+	if t.rollup {
+		return c.RollupDays
+	}
+	return c.Days
+}
+
+// dropParts drops the days and months that no tenant's retention keeps: what
+// comes into them meanwhile is due as well.
+func (j *Janitor) dropParts(ctx context.Context, t *table, now time.Time) error {
+	longest := 0
+	for _, c := range j.retention.All() {
+		days := t.days(c)
+		if days == storage.Forever {
+			return nil
+		}
+		longest = max(longest, days)
+	}
+	cutoff := storage.Cutoff(longest, now)
+	var partitions []string
+	const list = "SELECT groupUniqArray(partition_id) FROM system.parts WHERE database = currentDatabase() AND table = $1 AND active"
+	if err := j.conn.QueryRow(ctx, list, t.name).Scan(&partitions); err != nil {
+		return fmt.Errorf("list partitions of %s: %w", t.name, err)
+	}
+	slices.Sort(partitions)
+	for _, id := range partitions {
+		if end, ok := endOf(id); !ok || end.After(cutoff) {
+			continue
+		}
+		if err := j.conn.Exec(ctx, fmt.Sprintf("ALTER TABLE %s DROP PARTITION ID '%s'", t.name, id)); err != nil {
+			return fmt.Errorf("drop partition %s of %s: %w", id, t.name, err)
+		}
+		j.logger.InfoContext(ctx, "old data deleted", "table", t.name, "partition", id)
+	}
+	return nil
+}
+
+// endOf is the moment after the last of a partition by day or by month. The
+// mark without a tenant is from 1970, and stays.
+func endOf(id string) (time.Time, bool) {
+	if day, err := time.Parse("20060102", id); err == nil && day.Year() > 1970 {
+		return day.AddDate(0, 0, 1), true
+	}
+	if month, err := time.Parse("200601", id); err == nil && month.Year() > 1970 {
+		return month.AddDate(0, 1, 0), true
+	}
+	return time.Time{}, false
+}
+
+// deleteRows deletes the rows of tenants that are kept less long than others.
+func (j *Janitor) deleteRows(ctx context.Context, t *table, now time.Time) error {
+	var tenants []string
+	if err := j.conn.QueryRow(ctx, "SELECT groupUniqArray(toString(tenant)) FROM "+t.name).Scan(&tenants); err != nil {
+		return fmt.Errorf("list tenants of %s: %w", t.name, err)
+	}
+	byDays := map[int][]string{}
+	for _, tenant := range tenants {
+		if days := t.days(j.retention.Class(tenant)); days != storage.Forever {
+			byDays[days] = append(byDays[days], quote(tenant))
+		}
+	}
+	var due []string
+	for days, list := range byDays {
+		cutoff := fmt.Sprintf("toDateTime(%d, 'UTC')", storage.Cutoff(days, now).Unix())
+		slices.Sort(list)
+		due = append(due, fmt.Sprintf("(tenant IN (%s) AND %s)", strings.Join(list, ", "), strings.ReplaceAll(t.old, "{cutoff}", cutoff)))
+	}
+	if len(due) == 0 {
+		return nil
+	}
+	slices.Sort(due)
+	where := strings.Join(due, " OR ")
+	var rows uint64
+	if err := j.conn.QueryRow(ctx, "SELECT count() FROM "+t.name+" WHERE "+where).Scan(&rows); err != nil {
+		return fmt.Errorf("count what is due in %s: %w", t.name, err)
+	}
+	if rows == 0 {
+		return nil
+	}
+	if err := j.conn.Exec(ctx, "ALTER TABLE "+t.name+" DELETE WHERE "+where+" SETTINGS mutations_sync = 0, allow_nondeterministic_mutations = 1"); err != nil {
+		return fmt.Errorf("delete what is due in %s: %w", t.name, err)
+	}
+	j.logger.InfoContext(ctx, "old data is being deleted", "table", t.name, "rows", rows)
+	return nil
+}
+
+func quote(s string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
+}

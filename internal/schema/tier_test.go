@@ -1,0 +1,111 @@
+package schema
+
+import (
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/coldscope/coldscope/internal/clickhouse/embedded"
+	"github.com/coldscope/coldscope/internal/faas"
+)
+
+// engineWith starts an engine of the test's own with a place for older data.
+func engineWith(t *testing.T, dir string, cold *embedded.Cold) (*embedded.Engine, driver.Conn, func()) {
+	t.Helper()
+	engine, err := embedded.Start(t.Context(), embedded.Options{DataDir: dir, Cold: cold, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := Prepare(t.Context(), engine.DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := func() {
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := engine.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	return engine, conn, stop
+}
+
+func disks(t *testing.T, conn driver.Conn) string {
+	t.Helper()
+	var list []string
+	const query = "SELECT arraySort(groupArray(concat(partition, ' ', disk_name))) FROM system.parts WHERE database = currentDatabase() AND table = 'logs' AND active"
+	if err := conn.QueryRow(t.Context(), query).Scan(&list); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(list, ", ")
+}
+
+// Rows that were stored before and rows that come later move to the second disk
+// by their age, and are there after a restart.
+func TestTier(t *testing.T) {
+	dir := t.TempDir()
+	cold := &embedded.Cold{Path: filepath.Join(t.TempDir(), "co<ld")}
+	_, conn, stop := engineWith(t, dir, nil)
+	today := time.Now().UTC().Truncate(time.Hour)
+	old := today.AddDate(0, 0, -20)
+	insertRows(t, conn, &Logs, LogRow{
+		Line: &faas.Line{
+			Ref:  faas.Ref{Tenant: "a"},
+			Time: old, Stream: "stdout", Body: "old",
+		},
+		Attribution: "none",
+	})
+	insertRows(t, conn, &Logs, LogRow{
+		Line: &faas.Line{
+			Ref:  faas.Ref{Tenant: "a"},
+			Time: today, Stream: "stdout", Body: "new",
+		},
+		Attribution: "none",
+	})
+	if err := Tier(t.Context(), conn, 7); err == nil || !strings.Contains(err.Error(), "docs/store.md") {
+		t.Errorf("without a second disk: %v", err)
+	}
+	stop()
+
+	_, conn, stop = engineWith(t, dir, cold)
+	for range 2 {
+		if err := Tier(t.Context(), conn, 7); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := old.Format(time.DateOnly) + " coldscope_cold, " + today.Format(time.DateOnly) + " default"
+	for deadline := time.Now().Add(time.Minute); disks(t, conn) != want; {
+		if time.Now().After(deadline) {
+			t.Fatalf("parts are on %s, want %s", disks(t, conn), want)
+		}
+	}
+	stop()
+
+	_, conn, stop = engineWith(t, dir, cold)
+	defer stop()
+	var bodies []string
+	if err := conn.QueryRow(t.Context(), "SELECT arraySort(groupArray(body)) FROM logs FINAL").Scan(&bodies); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Join(bodies, " ") != "new old" {
+		t.Errorf("after a restart: %q", bodies)
+	}
+}
+
+// A bucket that is away does not keep the engine from starting with it.
+func TestTierS3(t *testing.T) {
+	_, conn, stop := engineWith(t, t.TempDir(), &embedded.Cold{Endpoint: "http://127.0.0.1:1/bucket/cold/", Region: "r", AccessKeyID: "k&y", Secret: "s<cret"})
+	defer stop()
+	if err := Tier(t.Context(), conn, 7); err != nil {
+		t.Fatal(err)
+	}
+	var kind string
+	if err := conn.QueryRow(t.Context(), "SELECT object_storage_type FROM system.disks WHERE name = 'coldscope_cold'").Scan(&kind); err != nil || kind != "S3" {
+		t.Errorf("the disk is of type %q, %v", kind, err)
+	}
+}
