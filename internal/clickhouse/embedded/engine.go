@@ -54,6 +54,11 @@ type Options struct {
 	Library string
 	// MemoryLimit bounds the engine's memory, in bytes; 0 means 2 GiB.
 	MemoryLimit int64
+	// Config is XML put into the engine's configuration as it is, such as
+	// <remote_servers>, which makes several engines a cluster.
+	Config string
+	// Password is the DSN's; empty means the last run's, or a new one.
+	Password string
 	// Logger is told of starts, deaths and restarts; nil means slog.Default.
 	Logger *slog.Logger
 
@@ -113,7 +118,7 @@ func Start(ctx context.Context, opts Options) (*Engine, error) {
 	if e.lock, err = lockDir(dir); err != nil {
 		return nil, fmt.Errorf("start engine: %w", err)
 	}
-	c, err := e.startFirst(ctx, opts.MemoryLimit)
+	c, err := e.startFirst(ctx, &opts)
 	if err != nil {
 		e.release()
 		return nil, fmt.Errorf("start engine: %w", err)
@@ -139,19 +144,17 @@ func privateDir(dir string) error {
 }
 
 // startFirst settles port and password and starts the child.
-func (e *Engine) startFirst(ctx context.Context, memoryLimit int64) (*child, error) {
+func (e *Engine) startFirst(ctx context.Context, opts *Options) (*child, error) {
 	if err := waitForStore(ctx, e.dir); err != nil {
 		return nil, err
 	}
 	e.access = readAccess(e.dir)
-	if e.access.Password == "" {
-		e.access.Password = rand.Text() + rand.Text()
-	}
+	e.access.Password = cmp.Or(opts.Password, e.access.Password, rand.Text()+rand.Text())
 	var err error
 	if e.port, e.access.Port, err = reserve(ctx, e.access.Port); err != nil {
 		return nil, err
 	}
-	if err := writeFiles(e.dir, e.access, memoryLimit); err != nil {
+	if err := writeFiles(e.dir, e.access, opts); err != nil {
 		return nil, err
 	}
 	return e.startChild(ctx)

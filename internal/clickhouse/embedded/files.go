@@ -67,14 +67,15 @@ type settings struct {
 	Dir, Host, User, PasswordSHA256 string
 	Port                            int
 	MemoryLimit                     int64
+	Config                          string
 }
 
 // writeFiles writes everything the child reads, and the DSN.
-func writeFiles(dir string, a access, memoryLimit int64) error {
+func writeFiles(dir string, a access, opts *Options) error {
 	sum := sha256.Sum256([]byte(a.Password))
 	s := settings{
 		Dir: dir, Host: host, User: userName, PasswordSHA256: hex.EncodeToString(sum[:]),
-		Port: a.Port, MemoryLimit: memoryLimit,
+		Port: a.Port, MemoryLimit: opts.MemoryLimit, Config: opts.Config,
 	}
 	saved, err := json.Marshal(a)
 	if err != nil {
