@@ -46,7 +46,7 @@ CREATE VIEW IF NOT EXISTS newest AS SELECT * FROM a FINAL;
 ALTER TABLE a MODIFY TTL ts + toIntervalDay(7);
 ALTER TABLE a MODIFY SETTING non_replicated_deduplication_window = 500;
 ALTER TABLE a_sums MODIFY QUERY SELECT tenant, namespace, function, sum(n) AS n FROM a WHERE revision >= 0 GROUP BY tenant, namespace, function;
-CREATE TABLE IF NOT EXISTS a_new AS a ENGINE = ReplacingMergeTree(revision) ORDER BY (tenant, namespace, function, n, ts);
+CREATE TABLE IF NOT EXISTS a_new AS a ENGINE = ReplacingMergeTree(revision) ORDER BY (tenant, namespace, function, n, ts) SETTINGS deduplicate_merge_projection_mode = 'drop';
 CREATE OR REPLACE VIEW newest AS SELECT tenant, more FROM a FINAL;
 DROP VIEW IF EXISTS a_sums;
 DROP TABLE IF EXISTS sums SYNC;

@@ -37,7 +37,7 @@ ALTER TABLE a_local MODIFY SETTING replicated_deduplication_window = 500;
 CREATE OR REPLACE TABLE a AS a_local
 ENGINE = Distributed('two_shards', currentDatabase(), a_local, cityHash64(tenant, namespace, function));
 ALTER TABLE a_sums MODIFY QUERY SELECT tenant, namespace, function, sum(n) AS n FROM a_local WHERE revision >= 0 GROUP BY tenant, namespace, function;
-CREATE TABLE IF NOT EXISTS a_new_local AS a_local ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/a_new_0002', '{replica}', revision) ORDER BY (tenant, namespace, function, n, ts);
+CREATE TABLE IF NOT EXISTS a_new_local AS a_local ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/a_new_0002', '{replica}', revision) ORDER BY (tenant, namespace, function, n, ts) SETTINGS deduplicate_merge_projection_mode = 'drop';
 CREATE OR REPLACE TABLE a_new AS a_new_local
 ENGINE = Distributed('two_shards', currentDatabase(), a_new_local, cityHash64(tenant, namespace, function));
 CREATE OR REPLACE VIEW newest AS SELECT tenant, more FROM a FINAL;
