@@ -167,7 +167,7 @@ func (f *demoFlags) start(ctx context.Context, p *process.Process, progress *dem
 		return nil, nil, err
 	}
 	if socket == "" {
-		a := startAggregator(ctx, p, conn)
+		a := startAggregator(ctx, p, &f.Config, conn)
 		f.Collector.CRI = []string{filepath.Join(hostDir, "pods")}
 		c, err := collectorcmd.Start(ctx, p, f.Config, func() (process.Config, error) { return f.Config, nil }, collectorcmd.Into(a))
 		if err != nil {

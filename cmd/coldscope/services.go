@@ -18,6 +18,7 @@ import (
 func addStoreFlags(set *pflag.FlagSet, f *process.Flags) {
 	f.Add(set)
 	set.String("clickhouse", "", "`DSN` of a ClickHouse server (clickhouse://user:password@host:9000/db) instead of the embedded engine")
+	set.String("cluster", "", "`NAME` of a cluster of that server's, over which the store is spread")
 }
 
 func setup(cmd *cobra.Command, c *process.Config, f *process.Flags) process.Setup {
@@ -63,8 +64,8 @@ func aggregatorCommand() *cobra.Command {
 	return service(&cobra.Command{
 		Use:   "aggregator",
 		Short: "Run the aggregator alone: takes lines and events in, merges them, writes them",
-	}, func(ctx context.Context, p *process.Process, _ *process.Config, conn driver.Conn, _ loader) error {
-		startAggregator(ctx, p, conn)
+	}, func(ctx context.Context, p *process.Process, c *process.Config, conn driver.Conn, _ loader) error {
+		startAggregator(ctx, p, c, conn)
 		return nil
 	})
 }
@@ -84,7 +85,7 @@ func serveCommand() *cobra.Command {
 		if err := startQuery(p, conn); err != nil {
 			return err
 		}
-		a := startAggregator(ctx, p, conn)
+		a := startAggregator(ctx, p, c, conn)
 		running, err := collectorcmd.Start(ctx, p, *c, load, collectorcmd.Into(a))
 		if err != nil {
 			return err
@@ -96,8 +97,12 @@ func serveCommand() *cobra.Command {
 
 func collectorCommand() *cobra.Command { return collectorcmd.New("collector", version) }
 
-func startAggregator(ctx context.Context, p *process.Process, conn driver.Conn) *aggregator.Aggregator {
-	a := aggregator.New(aggregator.DefaultConfig(), conn, p.Logger, p.Registry, p.Tracing)
+func startAggregator(ctx context.Context, p *process.Process, c *process.Config, conn driver.Conn) *aggregator.Aggregator {
+	cfg := aggregator.DefaultConfig()
+	if c.ClickHouse != "" { // others may write to a server, too
+		cfg = aggregator.Shared()
+	}
+	a := aggregator.New(cfg, conn, p.Logger, p.Registry, p.Tracing)
 	p.Run(ctx, "aggregator", a.Run)
 	intake := a.Handler()
 	p.Mux.Handle("POST "+wire.PathPush, intake)

@@ -13,8 +13,8 @@ import (
 	"github.com/coldscope/coldscope/internal/schema"
 )
 
-// openStore gives a connection to a migrated store: the server that the configuration names,
-// else an embedded engine of this process's own.
+// openStore gives a connection to a migrated store: the server or cluster that the configuration
+// names, else an embedded engine of this process's own.
 func openStore(ctx context.Context, p *process.Process, c *process.Config) (driver.Conn, error) {
 	dsn := c.ClickHouse
 	if dsn == "" {
@@ -33,12 +33,19 @@ func openStore(ctx context.Context, p *process.Process, c *process.Config) (driv
 		})
 		dsn = engine.DSN()
 	}
-	conn, err := schema.Prepare(ctx, dsn)
+	conn, err := prepare(ctx, dsn, schema.Cluster(c.Cluster))
 	if err != nil {
 		return nil, err
 	}
 	p.OnStop("store", func(context.Context) error { return conn.Close() })
 	return conn, nil
+}
+
+func prepare(ctx context.Context, dsn string, cluster schema.Cluster) (driver.Conn, error) {
+	if cluster.Name == "" {
+		return schema.Prepare(ctx, dsn)
+	}
+	return schema.PrepareCluster(ctx, dsn, cluster)
 }
 
 func migrateCommand() *cobra.Command {

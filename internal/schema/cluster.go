@@ -19,20 +19,12 @@ import (
 
 // Cluster says over which servers a store is spread.
 type Cluster struct {
-	// Name is the cluster's in the servers' remote_servers. Empty: one server.
-	Name string `yaml:"name"`
+	// Name is the cluster's in the servers' remote_servers.
+	Name string
 	// Replicated is on for Replicated tables, which need Keeper and the macros
-	// shard and replica; off for one server a shard; auto, the default, for on
-	// where there is Keeper, and for what an existing store has.
-	Replicated string `yaml:"replicated"`
-}
-
-// Validate says what is wrong with c.
-func (c *Cluster) Validate() error {
-	if !slices.Contains([]string{"", "auto", "on", "off"}, c.Replicated) {
-		return fmt.Errorf("cluster.replicated: %q is none of auto, on, off", c.Replicated)
-	}
-	return nil
+	// shard and replica; off for one server a shard; auto or empty for what an
+	// existing store has, else for on where there is Keeper.
+	Replicated string
 }
 
 // PrepareCluster is Prepare for a cluster: each of its servers gets the
