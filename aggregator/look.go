@@ -167,7 +167,7 @@ func (m *merger) readLooks(ctx context.Context, order lookOrder) (map[faas.Ref]*
 	}
 	limits := recall.Limits{Invocations: correlate.MaxInvocations, Started: since.Add(-m.cfg.Recall)}
 	if order.lines {
-		limits.Since, limits.Lines = since, m.cfg.Correlate.InstanceLines
+		limits.Since, limits.Lines = since.Add(-m.cfg.Recall), m.cfg.Correlate.InstanceLines
 		limits.Started = since.Add(-longest)
 	}
 	return m.read(ctx, refs, limits)

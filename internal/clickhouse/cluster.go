@@ -118,3 +118,18 @@ func (c *Cluster) Close() error {
 	}
 	return errors.Join(errs...)
 }
+
+// AllSlots is by what a sharding expression's value is divided; the remainder is
+// a slot, and each slot is some shard's.
+func (c *Cluster) AllSlots() int { return len(c.slots) }
+
+// Slots lists the slots of the shard with index i.
+func (c *Cluster) Slots(i int) []int {
+	var own []int
+	for slot, shard := range c.slots {
+		if shard == i {
+			own = append(own, slot)
+		}
+	}
+	return own
+}
