@@ -58,7 +58,7 @@ func TestPagesAreTrue(t *testing.T) {
 	name := regexp.MustCompile(`coldscope_[a-z]+_[a-z_]+[a-z]`)
 	metrics := read(t, "docs/metrics.md")
 	for _, page := range []string{
-		"README.md", "docs/architecture.md", "docs/collector.md", "docs/config.md", "docs/metrics.md", "docs/events.md",
+		"README.md", "docs/architecture.md", "docs/collector.md", "docs/config.md", "docs/metrics.md", "docs/events.md", "docs/scaling.md",
 		"deploy/README.md", "dashboards/prometheus/README.md",
 	} {
 		text := read(t, page)

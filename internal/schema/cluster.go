@@ -292,7 +292,7 @@ func applyOne(ctx context.Context, lacking []*member, next migration, steps []st
 				continue
 			}
 			served[m.shard] = true
-			if err := m.run(ctx, s.sql); err != nil {
+			if err := m.step(ctx, s); err != nil {
 				return fmt.Errorf("step %d on %s: %w", i+1, m.Addr, err)
 			}
 		}
@@ -303,6 +303,31 @@ func applyOne(ctx context.Context, lacking []*member, next migration, steps []st
 		}
 	}
 	return nil
+}
+
+// step runs s if it is to be run on this server.
+func (m *member) step(ctx context.Context, s step) error {
+	condition := s.when
+	if s.over != "" {
+		condition = "(SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = " + quoteText(s.over) + ")"
+	}
+	if condition != "" {
+		var holds bool
+		if err := m.QueryRow(ctx, "SELECT ifNull(toBool("+condition+"), false)").Scan(&holds); err != nil {
+			return fmt.Errorf("ask whether there is something to do: %w", err)
+		}
+		if !holds {
+			return nil
+		}
+	}
+	// A table whose place in Keeper this server has taken was created by a run
+	// that broke off later, and has another name by now.
+	const replicaAlreadyExists = 253
+	err := m.run(ctx, s.sql)
+	if exception, ok := errors.AsType[*ch.Exception](err); ok && exception.Code == replicaAlreadyExists {
+		return nil
+	}
+	return err
 }
 
 // run runs one statement. A change of a replicated table waits for all

@@ -31,7 +31,9 @@ func newDistributor(cluster string, replicated bool) *distributor {
 // step is one statement of a migration in a cluster.
 type step struct {
 	sql     string
-	byShard bool // runs on one server of each shard; else on all servers
+	byShard bool   // runs on one server of each shard; else on all servers
+	when    string // runs where this scalar subquery is true; empty: always
+	over    string // makes the Distributed table over this one, if there is one
 }
 
 // Each statement kind by how it begins. A name is a plain word.
@@ -44,6 +46,10 @@ var (
 	exchangeTables     = regexp.MustCompile(`(?i)^EXCHANGE TABLES (\w+) AND (\w+)$`)
 	renameTable        = regexp.MustCompile(`(?i)^RENAME TABLE (?:IF EXISTS )?(\w+) TO (\w+)$`)
 	insertSelect       = regexp.MustCompile(`(?i)^INSERT INTO (\w+)\b`)
+
+	// Of IF (SELECT …) THEN, a statement in a line of its own.
+	conditionHead = regexp.MustCompile(`(?s)^IF (\(SELECT .*?\)) THEN\n(.*)$`)
+	quotedWord    = regexp.MustCompile(`'(\w+)'`)
 
 	engineClause = regexp.MustCompile(`(?i)\bENGINE\s*=\s*(\w+)\b(?:\s*\(([^()]*)\))?`)
 	tableUse     = regexp.MustCompile(`(?i)\b(FROM|JOIN|INTO|TO|TABLE)\s+(\w+)\b`)
@@ -67,6 +73,14 @@ func (d *distributor) migration(m migration) ([]step, error) {
 }
 
 func (d *distributor) statement(s string) ([]step, error) {
+	if match := conditionHead.FindStringSubmatch(s); match != nil {
+		steps, err := d.statement(match[2])
+		if err != nil {
+			return nil, err
+		}
+		steps[0].when = d.condition(match[1]) // the others can always be repeated
+		return steps, nil
+	}
 	head := blank.ReplaceAllString(s, " ")
 	switch {
 	case createTable.MatchString(head):
@@ -133,9 +147,20 @@ func (d *distributor) local(s string) string {
 	})
 }
 
+// condition has s ask about the local tables, which it may also name in quotes,
+// as system tables are asked.
+func (d *distributor) condition(s string) string {
+	return quotedWord.ReplaceAllStringFunc(d.local(s), func(word string) string {
+		if name := strings.Trim(word, "'"); d.tables[name] {
+			return quoteText(Local(name))
+		}
+		return word
+	})
+}
+
 // over makes the Distributed table.
 func (d *distributor) over(name string) step {
-	return step{sql: fmt.Sprintf("CREATE OR REPLACE TABLE %s AS %s\nENGINE = Distributed(%s, currentDatabase(), %s, %s)",
+	return step{over: Local(name), sql: fmt.Sprintf("CREATE OR REPLACE TABLE %s AS %s\nENGINE = Distributed(%s, currentDatabase(), %s, %s)",
 		name, Local(name), quoteText(d.cluster), Local(name), ShardKey)}
 }
 

@@ -44,13 +44,15 @@ CREATE OR REPLACE VIEW newest AS SELECT tenant, more FROM a FINAL;
 DROP VIEW IF EXISTS a_sums;
 DROP TABLE IF EXISTS sums;
 DROP TABLE IF EXISTS sums_local SYNC;
--- on one server of each shard
-INSERT INTO a_new_local SELECT * FROM a_local;
+-- where (SELECT sorting_key = 'tenant, namespace, function, ts' FROM system.tables WHERE database = currentDatabase() AND name = 'a_local')
 EXCHANGE TABLES a_local AND a_new_local;
 CREATE OR REPLACE TABLE a AS a_local
 ENGINE = Distributed('two_shards', currentDatabase(), a_local, cityHash64(tenant, namespace, function));
 CREATE OR REPLACE TABLE a_new AS a_new_local
 ENGINE = Distributed('two_shards', currentDatabase(), a_new_local, cityHash64(tenant, namespace, function));
+-- on one server of each shard
+-- where (SELECT total_rows > 0 FROM system.tables WHERE database = currentDatabase() AND name = 'a_new_local')
+INSERT INTO a_local SELECT * FROM a_new_local;
 RENAME TABLE IF EXISTS a_new_local TO a_old_local;
 DROP TABLE IF EXISTS a_new;
 CREATE OR REPLACE TABLE a_old AS a_old_local
