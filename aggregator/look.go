@@ -27,6 +27,9 @@ const (
 	looksFacts = 2000    // instances at once
 	looksLines = 50
 	lookTick   = 500 * time.Millisecond
+	// recent is how far before the lines the first look, which instances in
+	// use get all the time, reads invocations; later ones go back by Config.Recall.
+	recent = 2 * time.Minute
 	// longest is how long an invocation may run for the last look to be sure of
 	// whose the lines are.
 	longest = 24 * time.Hour
@@ -53,8 +56,8 @@ type looks struct {
 }
 
 type lookOrder struct {
-	looks []look
-	lines bool
+	looks []look // of the same step
+	lines bool   // it is the last one
 }
 
 type lookResult struct {
@@ -92,39 +95,38 @@ func (m *merger) touch(ref faas.Ref, at, now time.Time) {
 	l.oldest, l.fresh = earlier(l.oldest, at), earlier(l.fresh, at)
 }
 
-// orderLook has those that are due looked at, if nothing is being looked at.
-// Those whose lines are read go apart.
+// orderLook has those that are due looked at, if nothing is being looked at:
+// those of the same step as the one that is overdue most.
 func (m *merger) orderLook(now time.Time) {
 	s := &m.looks
 	if s.running || now.Before(s.next) {
 		return
 	}
 	s.next = now.Add(lookTick)
-	var facts, lines []look
+	var first *look
 	for _, l := range s.all {
-		switch {
-		case now.Before(l.due):
-		case l.step == len(m.cfg.Looks)-1:
-			if len(lines) < looksLines {
-				lines = append(lines, *l)
-			}
-		case len(facts) < looksFacts:
-			facts = append(facts, *l)
+		if !now.Before(l.due) && (first == nil || l.due.Before(first.due)) {
+			first = l
 		}
 	}
-	order := lookOrder{looks: facts}
-	if len(facts) == 0 || len(lines) == looksLines {
-		order = lookOrder{looks: lines, lines: true}
-	}
-	if len(order.looks) == 0 {
+	if first == nil {
 		return
 	}
-	for n := range order.looks { // one that is touched meanwhile begins anew
-		l := s.all[correlate.KeyOf(order.looks[n].ref)]
-		if l.step++; l.step == len(m.cfg.Looks) {
-			delete(s.all, correlate.KeyOf(l.ref))
+	step, limit := first.step, looksFacts
+	order := lookOrder{lines: step == len(m.cfg.Looks)-1}
+	if order.lines {
+		limit = looksLines
+	}
+	for k, l := range s.all {
+		if l.step != step || now.Before(l.due) || len(order.looks) == limit {
 			continue
 		}
+		order.looks = append(order.looks, *l)
+		if order.lines {
+			delete(s.all, k)
+			continue
+		}
+		l.step++ // until it is touched, which has it begin anew
 		l.due = now.Add(m.cfg.Looks[l.step])
 	}
 	s.lastAt = nil
@@ -166,9 +168,12 @@ func (m *merger) readLooks(ctx context.Context, order lookOrder) (map[faas.Ref]*
 		}
 	}
 	limits := recall.Limits{Invocations: correlate.MaxInvocations, Started: since.Add(-m.cfg.Recall)}
-	if order.lines {
+	switch {
+	case order.lines:
 		limits.Since, limits.Lines = since.Add(-m.cfg.Recall), m.cfg.Correlate.InstanceLines
 		limits.Started = since.Add(-longest)
+	case order.looks[0].step == 0:
+		limits.Started = since.Add(-recent)
 	}
 	return m.read(ctx, refs, limits)
 }

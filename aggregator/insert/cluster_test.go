@@ -17,7 +17,7 @@ import (
 )
 
 // opened migrates two shards and opens the cluster of the given name over them.
-func opened(t *testing.T, name string) (*clickhouse.Cluster, clickhousetest.Shards) {
+func opened(t testing.TB, name string) (*clickhouse.Cluster, clickhousetest.Shards) {
 	t.Helper()
 	s := clickhousetest.Cluster(t)
 	c, err := schema.PrepareCluster(t.Context(), s.DSN, schema.Cluster{Name: clickhousetest.TwoShards})
@@ -159,4 +159,22 @@ func TestKilledShard(t *testing.T) {
 	if counts[0]+counts[1] != uint64(written) {
 		t.Errorf("%d rows written, by shard: %v", written, counts)
 	}
+}
+
+// BenchmarkWriteShards writes what BenchmarkWrite does, of many functions whose
+// lines come mixed, to two shards.
+func BenchmarkWriteShards(b *testing.B) {
+	c, _ := opened(b, clickhousetest.TwoShards)
+	w := insert.NewWriter(c, slog.New(slog.DiscardHandler), func() {})
+	batch := insert.Batch{Logs: logs(50_000, time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC), time.Millisecond)}
+	for i := range batch.Logs {
+		batch.Logs[i].Function = fmt.Sprint("f", i/20%100)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := w.Write(b.Context(), &batch); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(len(batch.Logs)*b.N)/b.Elapsed().Seconds(), "rows/s")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"strconv"
 
@@ -52,9 +53,7 @@ func OpenCluster(ctx context.Context, dsn, name string) (*Cluster, error) {
 		// What a subquery in IN or JOIN reads, it reads from all shards.
 		"distributed_product_mode": "global",
 	}
-	for key, value := range opts.Settings {
-		front.Settings[key] = value
-	}
+	maps.Copy(front.Settings, opts.Settings)
 	conn, err := OpenOptions(ctx, &front)
 	if err != nil {
 		return nil, err
