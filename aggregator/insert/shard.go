@@ -56,29 +56,41 @@ type part struct {
 
 // split puts rows, which it does not change, into their parts.
 func split[T any](t *target, rows []T, place func(*T) (function, time.Time)) map[part][]T {
-	parts := map[part][]T{}
-	if len(rows) == 0 {
-		return parts
-	}
-	var before function // most rows are of the function of the one before
-	shard := -1
-	at := func(row *T) part {
-		const day = 24 * 60 * 60
-		f, at := place(row)
-		if shard < 0 || f != before {
-			before, shard = f, t.shard(f)
+	counts := map[part]int{}
+	runs(t, rows, place, func(p part, run []T) { counts[p] += len(run) })
+	parts := make(map[part][]T, len(counts))
+	runs(t, rows, place, func(p part, run []T) {
+		if len(run) == len(rows) {
+			parts[p] = rows
+			return
 		}
-		return part{shard, at.Unix() / day}
-	}
-	first := at(&rows[0])
-	same := 1
-	for same < len(rows) && at(&rows[same]) == first {
-		same++
-	}
-	parts[first] = rows[:same:same]
-	for i := same; i < len(rows); i++ {
-		p := at(&rows[i])
-		parts[p] = append(parts[p], rows[i])
-	}
+		if parts[p] == nil {
+			parts[p] = make([]T, 0, counts[p])
+		}
+		parts[p] = append(parts[p], run...)
+	})
 	return parts
+}
+
+// runs calls each for the rows that follow one another in the same part.
+func runs[T any](t *target, rows []T, place func(*T) (function, time.Time), each func(part, []T)) {
+	const day = 24 * 60 * 60
+	var last function // most rows are of the function of the one before
+	var p part
+	from := 0
+	for i := range rows {
+		f, at := place(&rows[i])
+		next := part{p.shard, at.Unix() / day}
+		if i == 0 || f != last {
+			last, next.shard = f, t.shard(f)
+		}
+		if i > 0 && next != p {
+			each(p, rows[from:i])
+			from = i
+		}
+		p = next
+	}
+	if len(rows) > 0 {
+		each(p, rows[from:])
+	}
 }

@@ -46,10 +46,22 @@ func PrepareCluster(ctx context.Context, dsn string, config Cluster) (*clickhous
 	if err == nil {
 		err = migrateCluster(ctx, dsn, c, config.Replicated, known)
 	}
+	if err == nil {
+		err = readable(ctx, c)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("prepare cluster %s: %w", config.Name, err), c.Close())
 	}
 	return c, nil
+}
+
+// readable refuses a cluster that is read through a server that is none of it.
+func readable(ctx context.Context, c *clickhouse.Cluster) error {
+	got, err := form(ctx, c)
+	if err == nil && got == "" {
+		err = errors.New("the DSN's server is not one of the cluster's, so it has no tables to read them all")
+	}
+	return err
 }
 
 // member is one of a cluster's servers as the migration sees it.

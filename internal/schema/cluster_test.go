@@ -173,10 +173,12 @@ func TestClusterRefuses(t *testing.T) {
 	refused(Cluster{Name: clickhousetest.LostReplica}, "shard 1 has 2 servers, and without replicated tables it can have one")
 	refused(Cluster{Name: clickhousetest.TwoShards, Replicated: "on"}, "lacks the macro shard or replica")
 	c := prepared(t, s, clickhousetest.TwoShards)
-	refused(Cluster{Name: clickhousetest.FirstOnly}, "belongs to a store of another form (cluster two_shards, replicated: false)")
+	refused(Cluster{Name: clickhousetest.SecondOnly}, "belongs to a store of another form (cluster two_shards, replicated: false)")
 	if err := Migrate(t.Context(), c); err == nil || !strings.Contains(err.Error(), "name that cluster with --cluster") {
 		t.Errorf("migrated as one server's store: %v", err)
 	}
+	s = clickhousetest.Cluster(t)
+	refused(Cluster{Name: clickhousetest.SecondOnly}, "the DSN's server is not one of the cluster's")
 	plain := clickhousetest.Cluster(t)
 	if err := Migrate(t.Context(), plain.Conns[0]); err != nil {
 		t.Fatal(err)

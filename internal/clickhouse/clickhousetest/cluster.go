@@ -23,7 +23,7 @@ import (
 // nobody can reach.
 const (
 	TwoShards   = "two_shards"   // each engine a shard
-	FirstOnly   = "first_only"   // one shard, the first engine
+	SecondOnly  = "second_only"  // one shard, the second engine
 	LostShard   = "lost_shard"   // the second shard is away
 	LostReplica = "lost_replica" // two shards, and of the first shard a replica before the engine is away
 )
@@ -128,7 +128,7 @@ func remoteServers(password, first, second string) string {
 	b.WriteString("<remote_servers>")
 	for name, shards := range map[string][][]string{
 		TwoShards:   {{first}, {second}},
-		FirstOnly:   {{first}},
+		SecondOnly:  {{second}},
 		LostShard:   {{first}, {nobody}},
 		LostReplica: {{nobody, first}, {second}},
 	} {
