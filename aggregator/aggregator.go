@@ -51,6 +51,10 @@ type Config struct {
 	// Recall is how far back lines are read from the store for corrections
 	// when an instance is met again after a restart.
 	Recall time.Duration `yaml:"-"`
+	// Looks are the times after which an instance is looked at again in the
+	// store, for what other aggregators have written of it; none if this is the
+	// store's only one.
+	Looks []time.Duration `yaml:"-"`
 	// Drain is how long Run goes on writing what it has settled after its context ended.
 	Drain time.Duration `yaml:"-"`
 	// OTLPGRPC is HOST:PORT of OTLP over gRPC; empty for none. Default
@@ -99,6 +103,13 @@ func (c *Config) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Shared is the configuration of one of several aggregators that write to one store.
+func Shared() Config {
+	c := DefaultConfig()
+	c.Looks = []time.Duration{2 * time.Second, 10 * time.Second, time.Minute, 5 * time.Minute}
+	return c
 }
 
 // Aggregator is one merging service. Push, Events and Handler may be used as

@@ -30,6 +30,8 @@ type merger struct {
 	writing   bool
 	toWriter  chan *batch
 	written   chan writeResult
+
+	looks looks
 }
 
 type writeResult struct {
@@ -46,17 +48,16 @@ func (a *Aggregator) Run(ctx context.Context) error {
 		outstanding: map[*submission]bool{},
 		toWriter:    make(chan *batch),
 		written:     make(chan writeResult),
+		looks:       newLooks(),
 	}
 	writeCtx, stopWriting := context.WithCancel(context.WithoutCancel(ctx))
-	writerDone := make(chan struct{})
-	go func() {
-		defer close(writerDone)
-		m.write(writeCtx)
-	}()
+	var helpers sync.WaitGroup
+	helpers.Go(func() { m.write(writeCtx) })
+	helpers.Go(func() { m.look(ctx) })
 	defer func() {
 		stopWriting()
 		close(m.toWriter)
-		<-writerDone
+		helpers.Wait()
 	}()
 
 	var upkeep sync.WaitGroup
@@ -96,10 +97,13 @@ func (m *merger) loop(ctx context.Context) {
 			m.take(ctx, s)
 		case r := <-m.written:
 			m.answer(r)
+		case r := <-m.looks.results:
+			m.looked(r, time.Now())
 		case <-due:
 			m.correlator.Advance(time.Now())
 			m.gather()
 		}
+		m.orderLook(time.Now())
 		m.hand(m.cfg.Commit)
 	}
 }
@@ -113,6 +117,8 @@ func (m *merger) nextStep() (time.Duration, bool) {
 		return tick, true
 	case m.gathering.pending() && !m.writing:
 		return max(m.cfg.Commit-time.Since(m.lastWrite), 0), true
+	case len(m.looks.all) > 0 && !m.looks.running:
+		return lookTick, true
 	}
 	return 0, false
 }
@@ -130,10 +136,14 @@ func (m *merger) take(ctx context.Context, s *submission) {
 	// Events first: they are what the lines beside them wait for.
 	for i := range s.Events {
 		m.correlator.Event(&s.Events[i], now)
+		if !correlate.Apart(&s.Events[i]) {
+			m.touch(s.Events[i].Ref, s.Events[i].Time, now)
+		}
 		m.metrics.events.WithLabelValues(string(s.Events[i].Type())).Inc()
 	}
 	for i := range s.Lines {
 		m.correlator.Line(&s.Lines[i], s, now)
+		m.touch(s.Lines[i].Ref, s.Lines[i].Time, now)
 	}
 	s.Lines, s.Events = nil, nil
 	m.gather()
@@ -165,7 +175,9 @@ func (m *merger) recall(ctx context.Context, s *submission) error {
 	for r := range missing {
 		refs = append(refs, r)
 	}
-	found, err := m.read(ctx, refs)
+	found, err := m.read(ctx, refs, recall.Limits{
+		Since: time.Now().Add(-m.cfg.Recall), Lines: m.cfg.Correlate.InstanceLines, Invocations: correlate.MaxInvocations,
+	})
 	if err != nil {
 		return err
 	}
@@ -180,10 +192,7 @@ func (m *merger) recall(ctx context.Context, s *submission) error {
 	return nil
 }
 
-func (m *merger) read(ctx context.Context, refs []faas.Ref) (map[faas.Ref]*recall.Memory, error) {
-	limits := recall.Limits{
-		Since: time.Now().Add(-m.cfg.Recall), Lines: m.cfg.Correlate.InstanceLines, Invocations: correlate.MaxInvocations,
-	}
+func (m *merger) read(ctx context.Context, refs []faas.Ref, limits recall.Limits) (map[faas.Ref]*recall.Memory, error) {
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		found, err := recall.Read(ctx, m.conn, refs, limits)
 		if err == nil || ctx.Err() != nil || !clickhouse.Retryable(err) {

@@ -30,6 +30,8 @@ type metrics struct {
 	gapBytes      *prometheus.CounterVec
 	insertSeconds prometheus.Histogram
 	insertRetries prometheus.Counter
+	looks         *prometheus.CounterVec
+	looksSkipped  prometheus.Counter
 	coldStarts    *prometheus.HistogramVec
 	phases        *prometheus.HistogramVec
 }
@@ -59,6 +61,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Buckets: prometheus.ExponentialBuckets(.002, 2, 14),
 		}),
 		insertRetries: counter("coldscope_aggregator_insert_retries_total", "Inserts tried again because the engine was away or overloaded."),
+		looks:         counters("coldscope_aggregator_looks_total", "Instances looked at again in the store, for what other aggregators wrote of them, by what was read (facts, lines).", "read"),
+		looksSkipped:  counter("coldscope_aggregator_looks_skipped_total", "Times that an instance was not noted to be looked at again, because too many are."),
 		coldStarts: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "coldscope_cold_start_duration_seconds", Help: "Starts of instances, from the demand to readiness.",
 			Buckets: coldStartBuckets,

@@ -44,70 +44,70 @@ const (
 
 // Writer writes batches. It is safe for concurrent use.
 type Writer struct {
-	conn    driver.Conn
+	target  target
 	logger  *slog.Logger
 	onRetry func()
 }
 
 // NewWriter writes through conn and calls onRetry before each further try.
+// Where conn is a *clickhouse.Cluster it writes to the local tables of each
+// row's shard.
 func NewWriter(conn driver.Conn, logger *slog.Logger, onRetry func()) *Writer {
-	return &Writer{conn, logger, onRetry}
+	return &Writer{targetOf(conn), logger, onRetry}
 }
 
-// Write returns when all of b is stored. While the engine is away it tries
+// Write returns when all of b is stored. While an engine is away it tries
 // again for ever, until ctx ends; other errors are permanent.
 func (w *Writer) Write(ctx context.Context, b *Batch) error {
 	g, ctx := errgroup.WithContext(ctx)
-	each(g, ctx, w, &schema.ColdStarts, b.ColdStarts, nil)
-	each(g, ctx, w, &schema.Phases, b.Phases, func(r *schema.PhaseRow) time.Time { return r.Start })
-	each(g, ctx, w, &schema.Layers, b.Layers, nil)
-	each(g, ctx, w, &schema.Invocations, b.Invocations, func(r *schema.InvocationRow) time.Time { return r.StartedAt })
-	each(g, ctx, w, &schema.Ledgers, b.Ledgers, nil)
-	each(g, ctx, w, &schema.Gaps, b.Gaps, nil)
-	each(g, ctx, w, &schema.Logs, b.Logs, func(r *schema.LogRow) time.Time { return r.Time })
+	each(g, ctx, w, &schema.ColdStarts, b.ColdStarts, func(r *schema.ColdStartRow) (function, time.Time) {
+		return function{r.Tenant, r.Namespace, r.Function}, time.Time{}
+	})
+	each(g, ctx, w, &schema.Phases, b.Phases, func(r *schema.PhaseRow) (function, time.Time) {
+		return function{r.Tenant, r.Namespace, r.Function}, r.Start
+	})
+	each(g, ctx, w, &schema.Layers, b.Layers, func(r *schema.LayerRow) (function, time.Time) {
+		return function{r.Tenant, r.Namespace, r.Function}, time.Time{}
+	})
+	each(g, ctx, w, &schema.Invocations, b.Invocations, func(r *schema.InvocationRow) (function, time.Time) {
+		return function{r.Tenant, r.Namespace, r.Function}, r.StartedAt
+	})
+	each(g, ctx, w, &schema.Ledgers, b.Ledgers, func(r *schema.LedgerRow) (function, time.Time) {
+		return function{r.Tenant, r.Namespace, r.Function}, time.Time{}
+	})
+	each(g, ctx, w, &schema.Gaps, b.Gaps, func(r *schema.GapRow) (function, time.Time) {
+		return function{r.Tenant, r.Namespace, r.Function}, time.Time{}
+	})
+	each(g, ctx, w, &schema.Logs, b.Logs, func(r *schema.LogRow) (function, time.Time) {
+		return function{r.Tenant, r.Namespace, r.Function}, r.Time
+	})
 	return g.Wait()
 }
 
-// each writes rows in one insert per day: a token covers one partition only.
-func each[T any](g *errgroup.Group, ctx context.Context, w *Writer, t *schema.Table[T], rows []T, at func(*T) time.Time) {
-	for _, part := range byDay(rows, at) {
-		g.Go(func() error { return write(ctx, w, t, part) })
+// each writes rows in one insert per shard and day: a token covers one
+// partition of one table only. place says where a row belongs; the time is
+// zero in a table without partitions.
+func each[T any](g *errgroup.Group, ctx context.Context, w *Writer, t *schema.Table[T], rows []T, place func(*T) (function, time.Time)) {
+	for p, part := range split(&w.target, rows, place) {
+		g.Go(func() error { return write(ctx, w, p.shard, t, part) })
 	}
 }
 
-func byDay[T any](rows []T, at func(*T) time.Time) map[int64][]T {
-	const day = 24 * 60 * 60
-	days := map[int64][]T{}
-	if len(rows) == 0 {
-		return days
-	}
-	first := int64(0)
-	one := true
-	if at != nil {
-		first = at(&rows[0]).Unix() / day
-		for i := range rows {
-			one = one && at(&rows[i]).Unix()/day == first
-		}
-	}
-	if one {
-		days[first] = rows
-		return days
-	}
-	for i := range rows {
-		d := at(&rows[i]).Unix() / day
-		days[d] = append(days[d], rows[i])
-	}
-	return days
-}
-
-func write[T any](ctx context.Context, w *Writer, t *schema.Table[T], rows []T) error {
+// write sends rows until a server of the shard has them. It goes on to the
+// shard's next server after each failure: one may be away, and the token
+// is the shard's, so that it does not matter which of them took a lost try.
+func write[T any](ctx context.Context, w *Writer, shard int, t *schema.Table[T], rows []T) error {
 	ctx = ch.Context(ctx, ch.WithSettings(ch.Settings{
 		"insert_deduplication_token": uuid.NewString(), "async_insert": 0,
 		"optimize_on_insert": 0, // folding rows is for merges and for FINAL: here it costs a fifth of an insert, for nothing
 		"deduplicate_blocks_in_dependent_materialized_views": 1, // or a second try does not mark what a first one did not come to
 	}))
-	for wait := firstWait; ; wait = min(2*wait, maxWait) {
-		err := t.Insert(ctx, w.conn, rows)
+	local := *t
+	local.Name = w.target.table(t.Name)
+	servers := w.target.shards[shard]
+	wait := firstWait
+	for try := 1; ; try++ {
+		err := local.Insert(ctx, servers[(try-1)%len(servers)], rows)
 		switch {
 		case err == nil:
 			return nil
@@ -117,11 +117,16 @@ func write[T any](ctx context.Context, w *Writer, t *schema.Table[T], rows []T) 
 			return fmt.Errorf("insert %d rows into %s: %w", len(rows), t.Name, err)
 		}
 		w.onRetry()
+		if try%len(servers) != 0 {
+			w.logger.WarnContext(ctx, "a server did not take an insert, trying another one", "table", t.Name, "rows", len(rows), "shard", shard, "error", err)
+			continue
+		}
 		jittered := wait/2 + rand.N(wait)
-		w.logger.WarnContext(ctx, "the engine did not take an insert, trying again", "table", t.Name, "rows", len(rows), "wait", jittered, "error", err)
+		w.logger.WarnContext(ctx, "the engine did not take an insert, trying again", "table", t.Name, "rows", len(rows), "shard", shard, "wait", jittered, "error", err)
 		select {
 		case <-time.After(jittered):
 		case <-ctx.Done():
 		}
+		wait = min(2*wait, maxWait)
 	}
 }

@@ -27,10 +27,10 @@ var (
 	logsSQL string
 )
 
-// Limits bounds what is read per instance: its newest lines since Since, and
-// its newest invocations.
+// Limits bounds what is read per instance: its newest lines since Since, none if
+// Lines is 0, and its newest invocations that started at Started or later.
 type Limits struct {
-	Since              time.Time
+	Since, Started     time.Time
 	Lines, Invocations int
 }
 
@@ -55,7 +55,11 @@ func Read(ctx context.Context, conn driver.Conn, refs []faas.Ref, limits Limits)
 		}
 	}
 	r := reader{conn: conn, wanted: wanted, limits: limits, found: map[faas.Ref]*Memory{}}
-	for _, read := range []func(context.Context) error{r.coldStarts, r.invocations, r.lines} {
+	reads := []func(context.Context) error{r.coldStarts, r.invocations}
+	if limits.Lines > 0 {
+		reads = append(reads, r.lines)
+	}
+	for _, read := range reads {
 		if err := read(ctx); err != nil {
 			return nil, fmt.Errorf("recall %d instances: %w", len(refs), err)
 		}
@@ -86,8 +90,13 @@ func (r *reader) of(ref faas.Ref) *Memory {
 // query calls scan for each row of sql.
 func (r *reader) query(ctx context.Context, sql string, limit int, scan func(driver.Rows) error) error {
 	ctx = ch.Context(ctx, ch.WithExternalTable(r.wanted), ch.WithParameters(ch.Parameters{
-		"limit": strconv.Itoa(limit),
-		"since": r.limits.Since.UTC().Format("2006-01-02 15:04:05.000000000"),
+		"limit":   strconv.Itoa(limit),
+		"since":   moment(r.limits.Since),
+		"started": moment(r.limits.Started),
+	}), ch.WithSettings(ch.Settings{
+		// Of a shard's servers the one that rows are written to first is asked
+		// first: the others may not have the latest yet.
+		"load_balancing": "in_order",
 	}))
 	rows, err := r.conn.Query(ctx, sql)
 	if err != nil {
@@ -100,6 +109,14 @@ func (r *reader) query(ctx context.Context, sql string, limit int, scan func(dri
 		}
 	}
 	return rows.Err()
+}
+
+// moment is t as a DateTime64's text; the zero time is the first one it has.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		t = time.Unix(0, 0)
+	}
+	return t.UTC().Format("2006-01-02 15:04:05.000000000")
 }
 
 func (r *reader) coldStarts(ctx context.Context) error {

@@ -35,6 +35,9 @@ func loadConfig(f *process.Flags, set *pflag.FlagSet) (config, error) {
 		return config{}, err
 	}
 	c := config{all, aggregator.DefaultConfig()}
+	if all.ClickHouse != "" { // others may write to a server, too
+		c.Aggregator = aggregator.Shared()
+	}
 	c.Aggregator.Retention = all.Retention
 	if err := conf.LoadSection(f.Config, "aggregator", &c.Aggregator); err != nil {
 		return config{}, err

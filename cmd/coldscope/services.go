@@ -16,6 +16,7 @@ import (
 func addStoreFlags(set *pflag.FlagSet, f *process.Flags) {
 	f.Add(set)
 	set.String("clickhouse", "", "`DSN` of a ClickHouse server (clickhouse://user:password@host:9000/db) instead of the embedded engine")
+	set.String("cluster", "", "`NAME` of a cluster of that server's, over which the store is spread")
 }
 
 func setup(cmd *cobra.Command, c *process.Config, f *process.Flags) process.Setup {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,13 +12,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/coldscope/coldscope/cmd/internal/process"
+	"github.com/coldscope/coldscope/internal/clickhouse"
 	"github.com/coldscope/coldscope/internal/clickhouse/embedded"
 	"github.com/coldscope/coldscope/internal/schema"
 	"github.com/coldscope/coldscope/internal/storage"
 )
 
-// openStore gives a connection to a migrated store: the server that the configuration names,
-// else an embedded engine of this process's own.
+// openStore gives a connection to a migrated store: the server or cluster that the configuration
+// names, else an embedded engine of this process's own.
 func openStore(ctx context.Context, p *process.Process, c *process.Config) (driver.Conn, error) {
 	dsn := c.ClickHouse
 	if dsn == "" {
@@ -40,7 +42,7 @@ func openStore(ctx context.Context, p *process.Process, c *process.Config) (driv
 		})
 		dsn = engine.DSN()
 	}
-	conn, err := schema.Prepare(ctx, dsn)
+	conn, err := prepare(ctx, dsn, schema.Cluster(c.Cluster))
 	if err != nil {
 		return nil, err
 	}
@@ -69,8 +71,16 @@ func coldPlace(t *storage.Tiering) (*embedded.Cold, error) {
 	return cold, nil
 }
 
+func prepare(ctx context.Context, dsn string, cluster schema.Cluster) (driver.Conn, error) {
+	if cluster.Name == "" {
+		return schema.Prepare(ctx, dsn)
+	}
+	return schema.PrepareCluster(ctx, dsn, cluster)
+}
+
 func migrateCommand() *cobra.Command {
 	var f process.Flags
+	var move bool
 	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Bring the store to this binary's schema, and end",
@@ -81,16 +91,33 @@ func migrateCommand() *cobra.Command {
 				return err
 			}
 			return process.Once(cmd.Context(), setup(cmd, &c, &f), func(ctx context.Context, p *process.Process) error {
-				if _, err := openStore(ctx, p, &c); err != nil {
+				conn, err := openStore(ctx, p, &c)
+				if err != nil {
 					return err
 				}
-				_, err := fmt.Fprintf(cmd.OutOrStdout(), "the store is at schema version %d\n", schema.Version())
+				if move {
+					if err := moveRows(ctx, p, conn); err != nil {
+						return err
+					}
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "the store is at schema version %d\n", schema.Version())
 				return err
 			})
 		},
 	}
 	addStoreFlags(cmd.Flags(), &f)
+	cmd.Flags().BoolVar(&move, "move", false, "then move rows to the shards that they belong to, after the cluster's shards were changed and all aggregators were started again")
 	return cmd
+}
+
+func moveRows(ctx context.Context, p *process.Process, conn driver.Conn) error {
+	cluster, ok := conn.(*clickhouse.Cluster)
+	if !ok {
+		return errors.New("--move needs a cluster: say --cluster, too")
+	}
+	return schema.Move(ctx, cluster, func(table, partition string, shard int, rows uint64) {
+		p.Logger.InfoContext(ctx, "moved rows to other shards", "table", table, "partition", partition, "from_shard", shard, "rows", rows)
+	})
 }
 
 func engineCommand() *cobra.Command {

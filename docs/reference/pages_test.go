@@ -76,7 +76,7 @@ func TestPagesAreTrue(t *testing.T) {
 	name := regexp.MustCompile(`coldscope_[a-z]+_[a-z_]+[a-z]`)
 	metrics := read(t, "docs/metrics.md")
 	for _, page := range []string{
-		"README.md", "docs/architecture.md", "docs/collector.md", "docs/config.md", "docs/metrics.md", "docs/events.md", "docs/security.md", "docs/intake.md",
+		"README.md", "docs/architecture.md", "docs/collector.md", "docs/config.md", "docs/metrics.md", "docs/events.md", "docs/security.md", "docs/intake.md", "docs/scaling.md", "docs/store.md",
 		"deploy/README.md", "dashboards/prometheus/README.md",
 	} {
 		text := read(t, page)

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	ch "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/coldscope/coldscope/internal/clickhouse"
@@ -44,6 +45,11 @@ func createDatabase(ctx context.Context, dsn string) error {
 	if err != nil {
 		return err
 	}
+	return createDatabaseOn(ctx, opts)
+}
+
+// createDatabaseOn is createDatabase for options of the caller's own, which it changes.
+func createDatabaseOn(ctx context.Context, opts *ch.Options) error {
 	name := opts.Auth.Database
 	if name == "" || name == "default" {
 		return nil
@@ -232,6 +238,9 @@ func repeatable(statement string) error {
 
 // migrate is Migrate for any list of migrations.
 func migrate(ctx context.Context, conn driver.Conn, known []migration) error {
+	if err := ofForm(ctx, conn, ""); err != nil {
+		return err
+	}
 	done, err := applied(ctx, conn)
 	if err != nil {
 		return err
@@ -285,6 +294,10 @@ func (m migration) apply(ctx context.Context, conn driver.Conn) error {
 			return fmt.Errorf("statement %d: %w", i+1, err)
 		}
 	}
+	return m.record(ctx, conn)
+}
+
+func (m migration) record(ctx context.Context, conn driver.Conn) error {
 	const record = "INSERT INTO schema_migrations (version, name, checksum) SELECT $1, $2, $3"
 	if err := conn.Exec(ctx, record, m.version, m.name, m.checksum); err != nil {
 		return fmt.Errorf("record it: %w", err)

@@ -1,6 +1,7 @@
 SELECT tenant, namespace, function, instance, request_id, queued_at, started_at, ended_at, cold
 FROM invocations FINAL
 WHERE (tenant, namespace, function) IN (SELECT tenant, namespace, function FROM wanted)
+  AND started_at >= {started:DateTime64(9, 'UTC')}
   AND (tenant, namespace, function, instance) IN (SELECT tenant, namespace, function, instance FROM wanted)
 ORDER BY started_at DESC
 LIMIT {limit:UInt32} BY tenant, namespace, function, instance

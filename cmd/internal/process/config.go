@@ -3,6 +3,7 @@ package process
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/pflag"
 
@@ -27,6 +28,8 @@ type Config struct {
 	TLS wire.ServerTLS `yaml:"tls"`
 	// ClickHouse is the DSN of a server. Default: the embedded engine.
 	ClickHouse string `yaml:"clickhouse"`
+	// Cluster spreads the store over the servers of one of its clusters.
+	Cluster Cluster `yaml:"cluster"`
 	// Target is the URL of the aggregator, for a collector alone.
 	Target string `yaml:"target"`
 	// Targets are several instead, or one about which there is more to say.
@@ -42,6 +45,33 @@ type Config struct {
 	Tiering storage.Tiering `yaml:"tiering"`
 }
 
+// Cluster is over which servers the store is spread.
+type Cluster struct {
+	// Name is the cluster's in the servers' remote_servers. Default: one server.
+	Name string `yaml:"name"`
+	// Replicated is on for replicated tables, which need Keeper and the macros
+	// shard and replica; off for one server a shard; auto for on where the
+	// servers have Keeper. Default auto.
+	Replicated string `yaml:"replicated"`
+}
+
+func (c *Config) validate() error {
+	problems := append(under("access", c.Access.Validate()), under("tls", c.TLS.Validate())...)
+	problems = append(problems, c.Collector.Validate(), c.Retention.Validate(), c.Tiering.Validate())
+	for i, t := range c.Targets {
+		if err := t.Validate(); err != nil {
+			problems = append(problems, fmt.Errorf("targets[%d]: %w", i, err))
+		}
+	}
+	if c.Cluster.Name != "" && c.ClickHouse == "" {
+		problems = append(problems, errors.New("cluster.name: a cluster needs the DSN of one of its servers: say clickhouse (--clickhouse), too"))
+	}
+	if !slices.Contains([]string{"", "auto", "on", "off"}, c.Cluster.Replicated) {
+		problems = append(problems, fmt.Errorf("cluster.replicated: %q is none of auto, on, off", c.Cluster.Replicated))
+	}
+	return errors.Join(problems...)
+}
+
 // Load reads the configuration file and lays the flags over it: a flag on the
 // command line wins, then the file, then the flag's default.
 func (f *Flags) Load(set *pflag.FlagSet) (Config, error) {
@@ -50,21 +80,14 @@ func (f *Flags) Load(set *pflag.FlagSet) (Config, error) {
 		return Config{}, err
 	}
 	for name, value := range map[string]*string{
-		"data-dir": &c.DataDir, "listen": &c.Listen, "clickhouse": &c.ClickHouse, "target": &c.Target, "access": &c.Access.File,
+		"data-dir": &c.DataDir, "listen": &c.Listen, "clickhouse": &c.ClickHouse, "cluster": &c.Cluster.Name, "target": &c.Target, "access": &c.Access.File,
 		"socket": &c.Collector.Socket, "collector-socket": &c.Collector.Socket, "host": &c.Collector.Host,
 	} {
 		if flag := set.Lookup(name); flag != nil && (flag.Changed || *value == "") {
 			*value = flag.Value.String()
 		}
 	}
-	problems := append(under("access", c.Access.Validate()), under("tls", c.TLS.Validate())...)
-	problems = append(problems, c.Collector.Validate(), c.Retention.Validate(), c.Tiering.Validate())
-	for i, t := range c.Targets {
-		if err := t.Validate(); err != nil {
-			problems = append(problems, fmt.Errorf("targets[%d]: %w", i, err))
-		}
-	}
-	if err := conf.Locate(f.Config, errors.Join(problems...)); err != nil {
+	if err := conf.Locate(f.Config, c.validate()); err != nil {
 		return Config{}, err
 	}
 	return c, nil

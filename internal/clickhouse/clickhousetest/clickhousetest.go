@@ -6,10 +6,13 @@
 //	func TestX(t *testing.T) {
 //		conn, dsn := clickhousetest.DB(t)
 //	}
+//
+// Cluster gives a database of a cluster of two such engines.
 package clickhousetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -42,7 +45,7 @@ func Main(m *testing.M) {
 	embedded.RunChildIfAsked()
 	shared.ready = true
 	code := m.Run()
-	if err := stop(); err != nil {
+	if err := errors.Join(stop(), stopCluster()); err != nil {
 		fmt.Fprintln(os.Stderr, "clickhousetest:", err)
 		code = max(code, 1)
 	}
@@ -65,6 +68,12 @@ func DB(t testing.TB) (driver.Conn, string) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 	defer cancel()
+	return database(ctx, t, engine, name)
+}
+
+// database makes the database and drops it after the test.
+func database(ctx context.Context, t testing.TB, engine *embedded.Engine, name string) (driver.Conn, string) {
+	t.Helper()
 	admin, err := clickhouse.Open(ctx, engine.DSN())
 	if err != nil {
 		t.Fatal(err)

@@ -58,6 +58,11 @@ type Options struct {
 	// Cold is a second place for older data; nil: there is none. What has moved
 	// there the engine needs at every later start.
 	Cold *Cold
+	// Config is XML put into the engine's configuration as it is, such as
+	// <remote_servers>, which makes several engines a cluster.
+	Config string
+	// Password is the DSN's; empty means the last run's, or a new one.
+	Password string
 	// Logger is told of starts, deaths and restarts; nil means slog.Default.
 	Logger *slog.Logger
 
@@ -174,14 +179,12 @@ func (e *Engine) startFirst(ctx context.Context, opts *Options) (*child, error) 
 		return nil, err
 	}
 	e.access = readAccess(e.dir)
-	if e.access.Password == "" {
-		e.access.Password = rand.Text() + rand.Text()
-	}
+	e.access.Password = cmp.Or(opts.Password, e.access.Password, rand.Text()+rand.Text())
 	var err error
 	if e.port, e.access.Port, err = reserve(ctx, e.access.Port); err != nil {
 		return nil, err
 	}
-	if err := writeFiles(e.dir, e.access, opts.MemoryLimit, opts.Cold); err != nil {
+	if err := writeFiles(e.dir, e.access, opts); err != nil {
 		return nil, err
 	}
 	return e.startChild(ctx)

@@ -68,14 +68,15 @@ type settings struct {
 	Port                            int
 	MemoryLimit                     int64
 	Cold                            *Cold // nil: all stays on one disk
+	Config                          string
 }
 
 // writeFiles writes everything the child reads, and the DSN.
-func writeFiles(dir string, a access, memoryLimit int64, cold *Cold) error {
+func writeFiles(dir string, a access, opts *Options) error {
 	sum := sha256.Sum256([]byte(a.Password))
 	s := settings{
 		Dir: dir, Host: host, User: userName, PasswordSHA256: hex.EncodeToString(sum[:]),
-		Port: a.Port, MemoryLimit: memoryLimit, Cold: cold,
+		Port: a.Port, MemoryLimit: opts.MemoryLimit, Cold: opts.Cold, Config: opts.Config,
 	}
 	saved, err := json.Marshal(a)
 	if err != nil {

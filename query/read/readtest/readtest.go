@@ -23,6 +23,21 @@ func DB(t testing.TB) driver.Conn {
 	return conn
 }
 
+// Cluster is DB on two shards.
+func Cluster(t testing.TB) driver.Conn {
+	t.Helper()
+	conn, err := schema.PrepareCluster(t.Context(), clickhousetest.Cluster(t).DSN, schema.Cluster{Name: clickhousetest.TwoShards})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return conn
+}
+
 // Insert writes rows as one block.
 func Insert[T any](t testing.TB, conn driver.Conn, table schema.Table[T], rows ...T) {
 	t.Helper()
