@@ -53,7 +53,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	set := flag.NewFlagSet("schemabench", flag.ContinueOnError)
 	lines := set.Int("lines", 20_000_000, "lines")
 	block := set.Int("block", 100_000, "lines of one insert")
-	asked := set.Int("asked", 60, "how often each question is asked, unless it takes long")
+	asked := set.Int("asked", 60, "how often each question is asked, unless it takes long; 0: not at all")
 	pattern := set.String("variants", "", "measure only the variants whose name matches this")
 	dir := set.String("dir", "", "keep the engine's data here, for the next run; empty: a directory that goes with this run")
 	keep := set.Bool("keep", false, "do not drop a variant's tables when it is measured")
@@ -84,13 +84,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	s := &store{conn: conn, pid: engine.PID, lines: *lines, block: *block, asked: *asked}
-	f, err := s.run(ctx, only, *keep, stderr)
-	if err != nil {
+	f := &figures{Lines: *lines, Block: *block, Time: time.Now().UTC()}
+	err = s.run(ctx, f, only, *keep, stderr)
+	report(stdout, f) // also what was measured before an error
+	if err != nil || *out == "" {
 		return err
-	}
-	report(stdout, f)
-	if *out == "" {
-		return nil
 	}
 	raw, err := json.MarshalIndent(f, "", "  ")
 	if err != nil {
@@ -100,22 +98,21 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 }
 
 // run measures the variants that only matches.
-func (s *store) run(ctx context.Context, only *regexp.Regexp, keep bool, progress io.Writer) (*figures, error) {
+func (s *store) run(ctx context.Context, f *figures, only *regexp.Regexp, keep bool, progress io.Writer) error {
 	million := float64(s.lines) / 1e6
-	f := &figures{Lines: s.lines, Block: s.block, Time: time.Now().UTC()}
 	used, err := s.prepare(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	f.Load = used.Seconds() / million
 	reading, err := s.reading(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	f.Reading = reading.Seconds() / million
 	cases, err := s.draw(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, v := range variants() {
 		if !only.MatchString(v.name) {
@@ -124,22 +121,22 @@ func (s *store) run(ctx context.Context, only *regexp.Regexp, keep bool, progres
 		begin := time.Now()
 		r, err := s.measure(ctx, &v, reading, cases)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		fmt.Fprintf(progress, "%s: %.2f CPU s a million, %.1f bytes a line (%s)\n",
 			v.name, r.Insert, float64(r.Merge.Total)/float64(s.lines), time.Since(begin).Round(time.Second))
 		f.Results = append(f.Results, r)
 		if err := r.agrees(f.Results[0]); err != nil {
-			return nil, err
+			return err
 		}
 		if keep {
 			continue
 		}
 		if err := s.drop(ctx, &v); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return f, nil
+	return nil
 }
 
 // agrees holds r's answers against another variant's.

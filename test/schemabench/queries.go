@@ -110,7 +110,7 @@ func questions(requests, hours, days []sample) []query {
 const (
 	asked   = 60                      // times a question is asked at most
 	rounds  = 3                       // of which the middle one counts
-	atLeast = 3                       // times in a round, however long it takes
+	atLeast = 1                       // times in a round, however long it takes
 	roundOf = 1500 * time.Millisecond // what a round should not exceed
 )
 
@@ -118,7 +118,7 @@ const (
 func (s *store) time(ctx context.Context, v *variant, q *query) (timing, error) {
 	sql := strings.NewReplacer("TABLE_requests", v.table()+"_requests", "TABLE", v.table()).Replace(q.sql(v))
 	var t timing
-	for i := range min(len(q.samples), atLeast) { // once to warm up
+	for i := range min(len(q.samples), 3) { // once to warm up
 		answer, _, err := s.ask(ctx, sql, q, &q.samples[i])
 		if err != nil {
 			return t, fmt.Errorf("ask %s for %s: %w", v.name, q.name, err)
@@ -133,7 +133,7 @@ func (s *store) time(ctx context.Context, v *variant, q *query) (timing, error) 
 	var read uint64
 	for range rounds {
 		var took []float64
-		for begin := time.Now(); len(took) < (s.asked+rounds-1)/rounds && (len(took) < min(atLeast, s.asked) || time.Since(begin) < roundOf); t.N++ {
+		for begin := time.Now(); len(took) < (s.asked+rounds-1)/rounds && (len(took) < atLeast || time.Since(begin) < roundOf); t.N++ {
 			at := time.Now()
 			_, n, err := s.ask(ctx, sql, q, &q.samples[t.N%len(q.samples)])
 			if err != nil {

@@ -57,11 +57,26 @@ const (
 	substring = "position(body, 'WORD') > 0"
 	token     = "hasToken(lower(body), 'WORD')"
 
+	// Sort keys of a table of requests, behind the tenant.
+	byRequest = "request_id, namespace, function, instance, first"
+	byTime    = "namespace, function, first, request_id, instance"
+
 	byRequestBloom = "INDEX by_request request_id TYPE bloom_filter(0.001) GRANULARITY 1"
 )
 
-var requestIndex = []string{
-	`CREATE TABLE TABLE_requests
+// requests is a table with the span of each request's lines, and the view that
+// fills it.
+func requests(order string, inside ...string) []string {
+	clauses := ""
+	for _, clause := range inside {
+		clauses += ",\n    " + clause
+	}
+	settings := ""
+	if strings.Contains(clauses, "PROJECTION") {
+		settings = "\nSETTINGS deduplicate_merge_projection_mode = 'rebuild'"
+	}
+	return []string{
+		`CREATE TABLE TABLE_requests
 (
     day        Date CODEC(ZSTD(1)),
     tenant     LowCardinality(String),
@@ -69,13 +84,14 @@ var requestIndex = []string{
     namespace  LowCardinality(String),
     function   LowCardinality(String),
     instance   LowCardinality(String),
-    first      SimpleAggregateFunction(min, DateTime64(9, 'UTC')) CODEC(ZSTD(1)),
-    last       SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(ZSTD(1))
+    first      DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    last       DateTime64(9, 'UTC') CODEC(ZSTD(1))` + clauses + `
 )
-ENGINE = AggregatingMergeTree PARTITION BY day ORDER BY (tenant, request_id, namespace, function, instance)`,
-	`CREATE MATERIALIZED VIEW TABLE_requests_view TO TABLE_requests AS
+ENGINE = ReplacingMergeTree PARTITION BY day ORDER BY (tenant, ` + order + `)` + settings,
+		`CREATE MATERIALIZED VIEW TABLE_requests_view TO TABLE_requests AS
 SELECT toDate(ts) AS day, tenant, request_id, namespace, function, instance, min(ts) AS first, max(ts) AS last
 FROM TABLE WHERE request_id != '' GROUP BY day, tenant, request_id, namespace, function, instance`,
+	}
 }
 
 // with is v under another name, changed.
@@ -98,6 +114,10 @@ func inside(clauses ...string) func(*variant) {
 		v.inside = append(v.inside, clauses...)
 		v.find = findKeys
 	}
+}
+
+func beside(statements []string) func(*variant) {
+	return func(v *variant) { v.beside, v.find = statements, findIndex }
 }
 
 func column(name, kind string) func(*variant) {
@@ -130,8 +150,13 @@ func variants() []variant {
 			inside("PROJECTION by_request (SELECT tenant, namespace, function, request_id, ts ORDER BY request_id)")(v)
 			v.settings = "deduplicate_merge_projection_mode = 'rebuild'"
 		}),
-		byFile.with("index", "a table of requests, by a view", func(v *variant) { v.beside, v.find = requestIndex, findIndex }),
-		base.with("index-bloom", "a table of requests, and the bloom filter", func(v *variant) { v.beside, v.find = requestIndex, findIndex }),
+		byFile.with("index", "a table by request_id, by a view", beside(requests(byRequest))),
+		base.with("index-bloom", "that and the bloom filter", beside(requests(byRequest))),
+		byFile.with("invocations-bloom", "a table by time with a bloom filter on request_id", beside(requests(byTime, byRequestBloom))),
+		byFile.with("invocations-projection", "with a projection of _part_offset",
+			beside(requests(byTime, "PROJECTION by_request (SELECT _part_offset ORDER BY request_id)"))),
+		byFile.with("invocations-text", "with a text index on request_id",
+			beside(requests(byTime, "INDEX by_request request_id TYPE text(tokenizer = 'array')"))),
 		byFile.with("request-text", "request_id in a text index", inside("INDEX by_request request_id TYPE text(tokenizer = 'array')")),
 
 		base.with("body-text", "bloom; body in a text index", func(v *variant) {
@@ -144,6 +169,7 @@ func variants() []variant {
 		}),
 
 		base.with("body-zstd3", "bloom; body ZSTD(3)", column("body", "String CODEC(ZSTD(3))")),
+		base.with("body-zstd6", "bloom; body ZSTD(6)", column("body", "String CODEC(ZSTD(6))")),
 		base.with("body-lz4", "bloom; body LZ4", column("body", "String CODEC(LZ4)")),
 		base.with("body-blocks", "bloom; body in blocks of 1 MiB", column("body", "String CODEC(ZSTD(1)) SETTINGS (min_compress_block_size = 1048576, max_compress_block_size = 1048576)")),
 		base.with("body-zstd3-blocks", "bloom; body ZSTD(3) in blocks of 1 MiB", column("body", "String CODEC(ZSTD(3)) SETTINGS (min_compress_block_size = 1048576, max_compress_block_size = 1048576)")),
