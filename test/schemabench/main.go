@@ -2,7 +2,7 @@
 // engine: what they cost to fill, what they take on disk, and how fast they
 // answer. docs/schema.md keeps what it found.
 //
-//	go run ./test/schemabench [-lines N] [-block N] [-asked N] [-variants REGEXP] [-dir DIR] [-o FILE.json]
+//	go run ./test/schemabench [-lines N] [-span DURATION] [-block N] [-asked N] [-variants REGEXP] [-dir DIR] [-o FILE.json]
 //
 // The lines are those of test/corpus, loaded once into a base table and copied
 // from there, in order of time, into each variant. With -dir the base stays for
@@ -42,6 +42,7 @@ func main() {
 // figures are those of one run.
 type figures struct {
 	Lines   int       `json:"lines"`
+	Span    string    `json:"span"`
 	Block   int       `json:"block"`
 	Time    time.Time `json:"time"`
 	Load    float64   `json:"load_cpu,omitempty"` // CPU seconds a million lines, by native inserts into the base
@@ -52,6 +53,7 @@ type figures struct {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	set := flag.NewFlagSet("schemabench", flag.ContinueOnError)
 	lines := set.Int("lines", 20_000_000, "lines")
+	span := set.Duration("span", 24*time.Hour, "time that the lines are from: how close together a file's lines lie matters more than how many there are")
 	block := set.Int("block", 100_000, "lines of one insert")
 	asked := set.Int("asked", 60, "how often each question is asked, unless it takes long; 0: not at all")
 	pattern := set.String("variants", "", "measure only the variants whose name matches this")
@@ -83,8 +85,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	s := &store{conn: conn, pid: engine.PID, lines: *lines, block: *block, asked: *asked}
-	f := &figures{Lines: *lines, Block: *block, Time: time.Now().UTC()}
+	s := &store{conn: conn, pid: engine.PID, lines: *lines, block: *block, span: *span, asked: *asked}
+	f := &figures{Lines: *lines, Block: *block, Span: span.String(), Time: time.Now().UTC()}
 	err = s.run(ctx, f, only, *keep, stderr)
 	report(stdout, f) // also what was measured before an error
 	if err != nil || *out == "" {

@@ -19,7 +19,8 @@ type store struct {
 	pid   func() int
 	lines int
 	block int
-	asked int // times each question is asked, unless it takes long
+	span  time.Duration // of the lines
+	asked int           // times each question is asked, unless it takes long
 }
 
 // cpu is what the engine's process has used, in user and in system mode.
@@ -104,14 +105,14 @@ func (s *store) prepare(ctx context.Context) (time.Duration, error) {
 			return 0, fmt.Errorf("make the base: %w", err)
 		}
 	}
-	return s.spent(ctx, func() error { return load(ctx, s.conn, "base", s.lines, s.block) })
+	return s.spent(ctx, func() error { return s.load(ctx, "base") })
 }
 
 // copy inserts the base's lines in order of time, block by block.
 func (s *store) copy(ctx context.Context, v *variant, into string) error {
 	statement := v.insert(into)
 	blocks := (s.lines + s.block - 1) / s.block
-	step := max(span/time.Duration(s.lines), 1) * time.Duration(s.block)
+	step := max(s.span/time.Duration(s.lines), 1) * time.Duration(s.block)
 	settings := clickhouse.WithSettings(clickhouse.Settings{
 		// One insert, one block and so one part a day, as the aggregator sends them.
 		"max_insert_block_size": s.block, "min_insert_block_size_rows": s.block, "min_insert_block_size_bytes": 0,

@@ -87,9 +87,8 @@ func newestStreamed(v *variant) string {
 }
 
 // questions are asked of each variant.
-func questions(requests, hours, days []sample) []query {
+func questions(requests, hours, days, whole []sample) []query {
 	perMinute := "SELECT toUnixTimestamp(toStartOfMinute(ts)) AS minute, count() FROM TABLE FINAL\n" + ours + within + " GROUP BY minute ORDER BY minute"
-	whole := []sample{{from: start, to: start.Add(span)}}
 	return []query{
 		{name: "request", sql: requestOf, samples: requests},
 		{name: "request, no function", sql: requestAnywhere, samples: requests},
@@ -213,7 +212,7 @@ func (s *store) draw(ctx context.Context) ([]query, error) {
 		requests = append(requests, a)
 		a.to = a.from.Add(time.Hour)
 		hours = append(hours, a)
-		a.from, a.to = start, start.Add(span)
+		a.from, a.to = start, start.Add(s.span)
 		days = append(days, a)
 	}
 	if err := rows.Err(); err != nil {
@@ -222,5 +221,5 @@ func (s *store) draw(ctx context.Context) ([]query, error) {
 	if len(requests) < n {
 		return nil, fmt.Errorf("draw samples: only %d of %d", len(requests), n)
 	}
-	return questions(requests, hours, days), nil
+	return questions(requests, hours, days, []sample{{from: start, to: start.Add(s.span)}}), nil
 }

@@ -11,7 +11,7 @@ import (
 // report prints the figures as the tables of docs/schema.md.
 func report(w io.Writer, f *figures) {
 	lines := float64(f.Lines)
-	fmt.Fprintf(w, "%d lines in inserts of %d; to read the base costs %.2f CPU s a million lines (taken off below)", f.Lines, f.Block, f.Reading)
+	fmt.Fprintf(w, "%d lines of %s in inserts of %d; to read the base costs %.2f CPU s a million lines (taken off below)", f.Lines, f.Span, f.Block, f.Reading)
 	if f.Load > 0 {
 		fmt.Fprintf(w, ", to load it %.2f", f.Load)
 	}
@@ -29,7 +29,7 @@ func report(w io.Writer, f *figures) {
 	if len(f.Results) == 0 {
 		return
 	}
-	names := questions(nil, nil, nil)
+	names := questions(nil, nil, nil, nil)
 	fmt.Fprint(w, "\np50 / p95 ms (CPU ms, rows read):\n\n| variant |")
 	for _, q := range names {
 		fmt.Fprintf(w, " %s |", q.name)

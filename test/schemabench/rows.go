@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
-
 	"github.com/coldscope/coldscope/internal/faas"
 	"github.com/coldscope/coldscope/internal/schema"
 	"github.com/coldscope/coldscope/test/corpus"
@@ -18,7 +16,6 @@ import (
 const (
 	tenant    = "default"
 	namespace = "shop"
-	span      = 24 * time.Hour
 )
 
 // start is at noon, so that the lines fall into two days.
@@ -39,7 +36,7 @@ type rows struct {
 	settled   uint64 // the push's moment
 }
 
-func newRows(lines int) *rows {
+func newRows(lines int, span time.Duration) *rows {
 	p := corpus.Params{
 		Seed: 1, Functions: 200, Instances: 2000, Start: start, Step: max(span/time.Duration(lines), 1), Active: 16, RareP: 2e-4,
 	}
@@ -120,15 +117,15 @@ func attributes(body string) []faas.Attribute {
 	}
 }
 
-// load fills table with lines rows, in blocks, over the native protocol.
-func load(ctx context.Context, conn driver.Conn, table string, lines, block int) error {
+// load fills table with the corpus, in blocks, over the native protocol.
+func (s *store) load(ctx context.Context, table string) error {
 	query := "INSERT INTO " + table + " (`" + strings.Join(schema.Logs.Columns(), "`, `") + "`)"
 	blocks := make(chan []schema.LogRow, 1)
 	go func() {
 		defer close(blocks)
-		for r := newRows(lines); r.n < lines; {
-			b := make([]schema.LogRow, 0, block)
-			for r.n < lines && len(b) < block {
+		for r := newRows(s.lines, s.span); r.n < s.lines; {
+			b := make([]schema.LogRow, 0, s.block)
+			for r.n < s.lines && len(b) < s.block {
 				b = append(b, r.next())
 			}
 			select {
@@ -139,7 +136,7 @@ func load(ctx context.Context, conn driver.Conn, table string, lines, block int)
 		}
 	}()
 	for b := range blocks {
-		batch, err := conn.PrepareBatch(ctx, query)
+		batch, err := s.conn.PrepareBatch(ctx, query)
 		if err != nil {
 			return fmt.Errorf("load %s: %w", table, err)
 		}

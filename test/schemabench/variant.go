@@ -192,7 +192,9 @@ func variants() []variant {
 		base.with("wide", "bloom; every part wide", settings("min_bytes_for_wide_part = 0")),
 		base.with("compact-100m", "bloom; compact up to 100 MB", settings("min_bytes_for_wide_part = 100000000")),
 		base.with("horizontal", "bloom; no vertical merges", settings("enable_vertical_merge_algorithm = 0")),
-		base.with("merge-wide", "bloom; more parts a merge", settings("merge_selector_base = 12")),
+		base.with("merge-base-12", "bloom; a merge of parts of like size", settings("merge_selector_base = 12")),
+		base.with("merge-10", "bloom; ten parts or more a merge", settings("min_parts_to_merge_at_once = 10")),
+		base.with("wide-late", "bloom; compact until merged twice", settings("min_level_for_wide_part = 2")),
 	}
 	return list
 }
