@@ -203,21 +203,10 @@ var (
 	guardedWith = regexp.MustCompile(`^IF (NOT )?EXISTS `)
 )
 
-// conditional is a statement that is run only while something is true of the
-// database, because it can't be repeated by itself:
-//
-//	IF (SELECT count() > 0 FROM …) THEN
-//	EXCHANGE TABLES a AND b;
-var conditional = regexp.MustCompile(`(?s)^IF (\(SELECT .*?\)) THEN\n(.*)$`)
-
 // repeatable refuses a statement that fails or does harm when it runs a second
 // time.
 func repeatable(statement string) error {
-	bare, guarded := statement, false
-	if match := conditional.FindStringSubmatch(statement); match != nil {
-		bare, guarded = match[2], true
-	}
-	s := blank.ReplaceAllString(strings.ToUpper(bare), " ") + " "
+	s := blank.ReplaceAllString(strings.ToUpper(statement), " ") + " "
 	verb, _, _ := strings.Cut(s, " ")
 	bad := false
 	switch verb {
@@ -231,14 +220,14 @@ func repeatable(statement string) error {
 				bad = bad || !guardedWith.MatchString(s[at[1]:])
 			}
 		}
-	default: // with a condition, INSERT and EXCHANGE
-		bad = !guarded || (verb != "INSERT" && verb != "EXCHANGE")
+	default:
+		bad = true
 	}
 	if !bad {
 		return nil
 	}
 	first, _, _ := strings.Cut(statement, "\n")
-	return fmt.Errorf("statement %q cannot run twice: only CREATE, ALTER and DROP with IF [NOT] EXISTS or OR REPLACE can, and INSERT and EXCHANGE behind IF (SELECT …) THEN", first)
+	return fmt.Errorf("statement %q cannot run twice: only CREATE, ALTER and DROP with IF [NOT] EXISTS or OR REPLACE can", first)
 }
 
 // migrate is Migrate for any list of migrations.
@@ -292,7 +281,7 @@ func (m migration) apply(ctx context.Context, conn driver.Conn) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := execute(ctx, conn, statement); err != nil {
+		if err := conn.Exec(ctx, statement); err != nil {
 			return fmt.Errorf("statement %d: %w", i+1, err)
 		}
 	}
@@ -301,18 +290,6 @@ func (m migration) apply(ctx context.Context, conn driver.Conn) error {
 		return fmt.Errorf("record it: %w", err)
 	}
 	return nil
-}
-
-// execute runs a statement, if its condition holds.
-func execute(ctx context.Context, conn driver.Conn, statement string) error {
-	if match := conditional.FindStringSubmatch(statement); match != nil {
-		var holds bool
-		if err := conn.QueryRow(ctx, "SELECT toBool("+match[1]+")").Scan(&holds); err != nil || !holds {
-			return err
-		}
-		statement = match[2]
-	}
-	return conn.Exec(ctx, statement)
 }
 
 // applied lists what was recorded, in order of version.

@@ -55,6 +55,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	lines := set.Int("lines", 20_000_000, "lines")
 	span := set.Duration("span", 24*time.Hour, "time that the lines are from: how close together a file's lines lie matters more than how many there are")
 	block := set.Int("block", 100_000, "lines of one insert")
+	calm := set.Duration("calm", time.Second, "how long the engine must not merge to be taken for quiet")
 	asked := set.Int("asked", 60, "how often each question is asked, unless it takes long; 0: not at all")
 	pattern := set.String("variants", "", "measure only the variants whose name matches this")
 	dir := set.String("dir", "", "keep the engine's data here, for the next run; empty: a directory that goes with this run")
@@ -85,7 +86,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	s := &store{conn: conn, pid: engine.PID, lines: *lines, block: *block, span: *span, asked: *asked}
+	s := &store{conn: conn, pid: engine.PID, lines: *lines, block: *block, span: *span, calm: *calm, asked: *asked}
 	f := &figures{Lines: *lines, Block: *block, Span: span.String(), Time: time.Now().UTC()}
 	err = s.run(ctx, f, only, *keep, stderr)
 	report(stdout, f) // also what was measured before an error

@@ -20,6 +20,7 @@ type store struct {
 	lines int
 	block int
 	span  time.Duration // of the lines
+	calm  time.Duration // without a merge, after which none is to come
 	asked int           // times each question is asked, unless it takes long
 }
 
@@ -61,9 +62,9 @@ func (s *store) spent(ctx context.Context, work func() error) (time.Duration, er
 	return after - before, err
 }
 
-// quiet waits until the engine has merged nothing for a second.
+// quiet waits until the engine has merged nothing for a while.
 func (s *store) quiet(ctx context.Context) error {
-	tick := time.NewTicker(200 * time.Millisecond)
+	tick := time.NewTicker(s.calm / 5)
 	defer tick.Stop()
 	for calm := 0; calm < 5; {
 		var merges uint64

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -100,14 +101,15 @@ func questions(requests, hours, days, whole []sample) []query {
 		{name: "common word, all", sql: word(all, "timeout"), samples: whole},
 		{name: "per minute", sql: fixed(perMinute), samples: days},
 		{name: "per minute, no FINAL", sql: fixed(strings.Replace(perMinute, " FINAL", "", 1)), samples: days},
-		{name: "per minute, FINAL over days", sql: fixed(perMinute), samples: days,
-			settings: clickhouse.Settings{"do_not_merge_across_partitions_select_final": 0}},
+		{
+			name: "per minute, FINAL over days", sql: fixed(perMinute), samples: days,
+			settings: clickhouse.Settings{"do_not_merge_across_partitions_select_final": 0},
+		},
 		{name: "errors", sql: fixed(line + ours + within + " AND severity >= 17" + last), samples: days},
 	}
 }
 
 const (
-	asked   = 60                      // times a question is asked at most
 	rounds  = 3                       // of which the middle one counts
 	atLeast = 1                       // times in a round, however long it takes
 	roundOf = 1500 * time.Millisecond // what a round should not exceed
@@ -157,9 +159,7 @@ func (s *store) time(ctx context.Context, v *variant, q *query) (timing, error) 
 // ask returns a checksum of the answer, and how many rows were read for it.
 func (s *store) ask(ctx context.Context, sql string, q *query, about *sample) (answer, read uint64, err error) {
 	settings := clickhouse.Settings{"do_not_merge_across_partitions_select_final": 1, "max_threads": 2}
-	for name, value := range q.settings {
-		settings[name] = value
-	}
+	maps.Copy(settings, q.settings)
 	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(settings),
 		clickhouse.WithProgress(func(p *clickhouse.Progress) { read += p.Rows }),
 		clickhouse.WithParameters(clickhouse.Parameters{

@@ -67,10 +67,7 @@ const (
 // requests is a table with the span of each request's lines, and the view that
 // fills it.
 func requests(order string, inside ...string) []string {
-	clauses := ""
-	for _, clause := range inside {
-		clauses += ",\n    " + clause
-	}
+	clauses := strings.Join(append([]string{""}, inside...), ",\n    ")
 	settings := ""
 	if strings.Contains(clauses, "PROJECTION") {
 		settings = "\nSETTINGS deduplicate_merge_projection_mode = 'rebuild'"
@@ -193,6 +190,7 @@ func variants() []variant {
 		base.with("compact-100m", "bloom; compact up to 100 MB", settings("min_bytes_for_wide_part = 100000000")),
 		base.with("horizontal", "bloom; no vertical merges", settings("enable_vertical_merge_algorithm = 0")),
 		base.with("merge-base-12", "bloom; a merge of parts of like size", settings("merge_selector_base = 12")),
+		now.with("now-merge-10", "now; ten parts or more a merge", settings("min_parts_to_merge_at_once = 10")),
 		base.with("merge-10", "bloom; ten parts or more a merge", settings("min_parts_to_merge_at_once = 10")),
 		base.with("wide-late", "bloom; compact until merged twice", settings("min_level_for_wide_part = 2")),
 	}
