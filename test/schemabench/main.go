@@ -6,7 +6,7 @@
 //
 // The lines are those of test/corpus, loaded once into a base table and copied
 // from there, in order of time, into each variant. With -dir the base stays for
-// the next run.
+// the next run of as many lines of the same span.
 package main
 
 import (

@@ -118,8 +118,6 @@ func (s *store) copy(ctx context.Context, v *variant, into string) error {
 		// One insert, one block and so one part a day, as the aggregator sends them.
 		"max_insert_block_size": s.block, "min_insert_block_size_rows": s.block, "min_insert_block_size_bytes": 0,
 		"max_threads": 1, "max_insert_threads": 1, "max_block_size": s.block,
-		// Of the setting's default, three are for tables that a view feeds.
-		"optimize_on_insert": 1,
 	})
 	for i := range blocks {
 		from := start.Add(time.Duration(i) * step)
@@ -233,6 +231,10 @@ func (s *store) measure(ctx context.Context, v *variant, reading time.Duration, 
 	after, err := s.mergedRows(ctx)
 	if err != nil {
 		return nil, err
+	}
+	var rows uint64
+	if err := s.conn.QueryRow(ctx, "SELECT count() FROM "+v.table()).Scan(&rows); err != nil || rows != uint64(s.lines) {
+		return nil, errors.Join(fmt.Errorf("%s holds %d lines of %d", v.name, rows, s.lines), err)
 	}
 	r.Insert, r.Merged = (used-reading).Seconds()/million, float64(after-before)/float64(s.lines)
 	if r.Quiet, err = s.sizes(ctx, v); err != nil {

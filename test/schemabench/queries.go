@@ -119,7 +119,7 @@ const (
 func (s *store) time(ctx context.Context, v *variant, q *query) (timing, error) {
 	sql := strings.NewReplacer("TABLE_requests", v.table()+"_requests", "TABLE", v.table()).Replace(q.sql(v))
 	var t timing
-	for i := range min(len(q.samples), 3) { // once to warm up
+	for i := range min(len(q.samples), 3, s.asked) { // once to warm up
 		answer, _, err := s.ask(ctx, sql, q, &q.samples[i])
 		if err != nil {
 			return t, fmt.Errorf("ask %s for %s: %w", v.name, q.name, err)

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 // answers.
 func TestRun(t *testing.T) {
 	var out, progress bytes.Buffer
-	if err := run(t.Context(), []string{"-lines", "20000", "-block", "5000", "-asked", "1", "-calm", "50ms", "-dir", t.TempDir()}, &out, &progress); err != nil {
+	if err := run(t.Context(), []string{"-lines", "5000", "-block", "2500", "-asked", "1", "-calm", "10ms", "-dir", t.TempDir()}, &out, &progress); err != nil {
 		t.Fatalf("%v\n%s", err, progress.String())
 	}
 	for _, v := range variants() {
