@@ -16,6 +16,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	clickhousego "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/go-cmp/cmp"
 
@@ -490,5 +491,42 @@ func TestUpgrade(t *testing.T) {
 	}
 	if want := "(7,NULL,NULL,7,NULL)"; got != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// TestLinesByRequest finds a request's lines that were stored before there was
+// an index on them.
+func TestLinesByRequest(t *testing.T) {
+	conn, _ := clickhousetest.DB(t)
+	all, err := known()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := migrate(t.Context(), conn, all[:3]); err != nil {
+		t.Fatal(err)
+	}
+	const lines = 200_000
+	const insert = `INSERT INTO logs (tenant, function, ts, request_id, file_id, offset)
+		SELECT 't', 'f', toDateTime64('2026-01-02 03:04:05', 9, 'UTC') + number / 1000, toString(intDiv(number, 10)), 1, number FROM numbers($1)`
+	if err := conn.Exec(t.Context(), insert, lines); err != nil {
+		t.Fatal(err)
+	}
+	if err := Migrate(t.Context(), conn); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for undone := uint64(1); undone > 0; {
+		if err := conn.QueryRow(ctx, "SELECT count() FROM system.mutations WHERE database = currentDatabase() AND NOT is_done").Scan(&undone); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var read, found uint64
+	ctx = clickhousego.Context(ctx, clickhousego.WithProgress(func(p *clickhousego.Progress) { read += p.Rows }))
+	if err := conn.QueryRow(ctx, "SELECT count() FROM logs WHERE tenant = 't' AND request_id = '12345'").Scan(&found); err != nil {
+		t.Fatal(err)
+	}
+	if found != 10 || read > lines/4 {
+		t.Errorf("found %d lines, want 10, and read %d of %d for it", found, read, lines)
 	}
 }
