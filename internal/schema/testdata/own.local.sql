@@ -189,7 +189,14 @@ ALTER TABLE logs_local
     ADD COLUMN IF NOT EXISTS raw String CODEC(ZSTD(1));
 CREATE OR REPLACE TABLE logs AS logs_local
 ENGINE = Distributed('two_shards', currentDatabase(), logs_local, cityHash64(tenant, namespace, function));
--- 0004_rollups
+-- 0004_lines_by_request
+ALTER TABLE logs_local ADD INDEX IF NOT EXISTS by_request request_id TYPE bloom_filter(0.001) GRANULARITY 1;
+CREATE OR REPLACE TABLE logs AS logs_local
+ENGINE = Distributed('two_shards', currentDatabase(), logs_local, cityHash64(tenant, namespace, function));
+ALTER TABLE logs_local MATERIALIZE INDEX by_request;
+CREATE OR REPLACE TABLE logs AS logs_local
+ENGINE = Distributed('two_shards', currentDatabase(), logs_local, cityHash64(tenant, namespace, function));
+-- 0005_rollups
 CREATE TABLE IF NOT EXISTS rollup_marks_local
 (
     kind      Enum8('lines' = 1, 'invocations' = 2, 'starts' = 3),

@@ -189,7 +189,14 @@ ALTER TABLE logs_local
     ADD COLUMN IF NOT EXISTS raw String CODEC(ZSTD(1));
 CREATE OR REPLACE TABLE logs AS logs_local
 ENGINE = Distributed('two_shards', currentDatabase(), logs_local, cityHash64(tenant, namespace, function));
--- 0004_rollups
+-- 0004_lines_by_request
+ALTER TABLE logs_local ADD INDEX IF NOT EXISTS by_request request_id TYPE bloom_filter(0.001) GRANULARITY 1;
+CREATE OR REPLACE TABLE logs AS logs_local
+ENGINE = Distributed('two_shards', currentDatabase(), logs_local, cityHash64(tenant, namespace, function));
+ALTER TABLE logs_local MATERIALIZE INDEX by_request;
+CREATE OR REPLACE TABLE logs AS logs_local
+ENGINE = Distributed('two_shards', currentDatabase(), logs_local, cityHash64(tenant, namespace, function));
+-- 0005_rollups
 CREATE TABLE IF NOT EXISTS rollup_marks_local
 (
     kind      Enum8('lines' = 1, 'invocations' = 2, 'starts' = 3),
@@ -201,7 +208,7 @@ CREATE TABLE IF NOT EXISTS rollup_marks_local
     rolled    SimpleAggregateFunction(max, UInt64) CODEC(ZSTD(1)),
     INDEX by_dirtied dirtied TYPE minmax GRANULARITY 1
 )
-ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/rollup_marks_0004', '{replica}')
+ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/rollup_marks_0005', '{replica}')
 PARTITION BY toDate(minute)
 ORDER BY (kind, tenant, namespace, function, minute)
 SETTINGS index_granularity = 1024;
@@ -216,7 +223,7 @@ CREATE TABLE IF NOT EXISTS rollup_instances_local
     dirtied   SimpleAggregateFunction(max, UInt64) CODEC(ZSTD(1)),
     minutes   SimpleAggregateFunction(groupUniqArrayArray, Array(DateTime('UTC')))
 )
-ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/rollup_instances_0004', '{replica}')
+ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/rollup_instances_0005', '{replica}')
 ORDER BY (tenant, namespace, function, instance);
 CREATE OR REPLACE TABLE rollup_instances AS rollup_instances_local
 ENGINE = Distributed('two_shards', currentDatabase(), rollup_instances_local, cityHash64(tenant, namespace, function));
@@ -289,7 +296,7 @@ CREATE TABLE IF NOT EXISTS line_minutes_local
     bytes      UInt64 CODEC(ZSTD(1)),
     generation UInt64 CODEC(ZSTD(1))
 )
-ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/line_minutes_0004', '{replica}', generation)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/line_minutes_0005', '{replica}', generation)
 PARTITION BY toYYYYMM(minute)
 ORDER BY (tenant, namespace, function, minute, version, severity, stream);
 CREATE OR REPLACE TABLE line_minutes AS line_minutes_local
@@ -311,7 +318,7 @@ CREATE TABLE IF NOT EXISTS invocation_minutes_local
     cold_waits     AggregateFunction(quantilesTDigest(0.5, 0.9, 0.95, 0.99), Int64) CODEC(ZSTD(1)),
     generation     UInt64 CODEC(ZSTD(1))
 )
-ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/invocation_minutes_0004', '{replica}', generation)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/invocation_minutes_0005', '{replica}', generation)
 PARTITION BY toYYYYMM(minute)
 ORDER BY (tenant, namespace, function, minute, version);
 CREATE OR REPLACE TABLE invocation_minutes AS invocation_minutes_local
@@ -331,7 +338,7 @@ CREATE TABLE IF NOT EXISTS start_minutes_local
     durations  AggregateFunction(quantilesTDigest(0.5, 0.9, 0.95, 0.99), Int64) CODEC(ZSTD(1)),
     generation UInt64 CODEC(ZSTD(1))
 )
-ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/start_minutes_0004', '{replica}', generation)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/start_minutes_0005', '{replica}', generation)
 PARTITION BY toYYYYMM(minute)
 ORDER BY (tenant, namespace, function, minute, version, digest, phase);
 CREATE OR REPLACE TABLE start_minutes AS start_minutes_local
