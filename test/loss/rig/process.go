@@ -128,19 +128,26 @@ func (p *Process) Processor() (time.Duration, error) { return Processor(p.PID())
 // Memory is the resident set in bytes: what it is, and the most it was.
 func (p *Process) Memory() (now, peak int64, err error) { return Memory(p.PID()) }
 
-// Children are the process's child processes.
+// Children are the process's child processes, whichever of its threads started
+// them.
 func (p *Process) Children() ([]int, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", p.PID()))
+	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", p.PID()))
 	if err != nil {
 		return nil, err
 	}
 	var pids []int
-	for _, f := range strings.Fields(string(b)) {
-		pid, err := strconv.Atoi(f)
+	for _, list := range lists {
+		b, err := os.ReadFile(list)
 		if err != nil {
 			return nil, err
 		}
-		pids = append(pids, pid)
+		for _, f := range strings.Fields(string(b)) {
+			pid, err := strconv.Atoi(f)
+			if err != nil {
+				return nil, err
+			}
+			pids = append(pids, pid)
+		}
 	}
 	return pids, nil
 }
