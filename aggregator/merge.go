@@ -169,7 +169,7 @@ func (m *merger) recall(ctx context.Context, s *submission) error {
 		if memory == nil {
 			memory = &recall.Memory{}
 		}
-		m.correlator.Restore(correlate.KeyOf(r), memory.Start, memory.Invocations, memory.Lines, now)
+		m.correlator.Restore(correlate.KeyOf(r), memory.Starts, memory.Invocations, memory.Lines, now)
 	}
 	return nil
 }

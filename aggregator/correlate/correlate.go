@@ -28,7 +28,7 @@ type Config struct {
 	Grace time.Duration
 	// Memory bounds the bytes of what is remembered of instances, mostly lines
 	// that may have to be corrected. The least recently used go first; the
-	// store still has them.
+	// store still has them. An instance's lines take at most a quarter of it.
 	Memory int
 	// InstanceLines bounds the lines remembered per instance.
 	InstanceLines int
@@ -62,6 +62,7 @@ type Output struct {
 	Released    []Ticket
 	Started     []Start // starts that became ready, for metrics
 	Corrected   int     // rows in Logs that correct an earlier one
+	Forgotten   int     // instances that did not fit the memory any more
 }
 
 // Start is one finished start, and one phase of it if Phase is set.
@@ -77,8 +78,10 @@ type Start struct {
 type Correlator struct {
 	cfg       Config
 	instances map[Key]*instance
-	recent    *list.List  // of *instance, least recently used in front
-	memory    int         // bytes of what is remembered
+	recent    *list.List // of *instance, least recently used in front
+	last      *instance  // the one used last: lines come by instance
+	clocks    clocks
+	memory    int         // bytes of what is remembered and held
 	held      int         // lines that wait
 	doubted   []*instance // whose lines Take has to look at
 	revision  uint64
@@ -87,7 +90,7 @@ type Correlator struct {
 
 // New returns an empty correlator.
 func New(cfg Config) *Correlator {
-	return &Correlator{cfg: cfg, instances: map[Key]*instance{}, recent: list.New()}
+	return &Correlator{cfg: cfg, instances: map[Key]*instance{}, recent: list.New(), clocks: clocks{}}
 }
 
 // Known reports whether the correlator remembers the instance. What it does
@@ -96,20 +99,21 @@ func New(cfg Config) *Correlator {
 func (c *Correlator) Known(k Key) bool { return c.instances[k] != nil }
 
 // Restore tells what the store knows of an instance: nil and empty are fine.
-// Lines are the newest ones, in the order of time.
-func (c *Correlator) Restore(k Key, start *schema.ColdStartRow, invocations []schema.InvocationRow, lines []schema.LogRow, now time.Time) {
+// Starts are those of its lives, lines are the newest ones, in the order of time.
+func (c *Correlator) Restore(k Key, starts []schema.ColdStartRow, invocations []schema.InvocationRow, lines []schema.LogRow, now time.Time) {
 	if c.Known(k) {
 		return
 	}
 	i := c.use(k, now)
-	i.restore(start, invocations)
+	i.restore(starts, invocations)
 	c.charge(i)
 	for n := range lines {
-		r := remembered{row: lines[n], explicit: idsIn(lines[n].Body)}
+		r := &remembered{row: lines[n], explicit: idsIn(lines[n].Body)}
 		if r.row.Attribution == string(faas.AttributionExplicit) {
 			r.explicit = append(r.explicit, r.row.RequestID) // the sender may have named it
 		}
-		c.remember(i, r)
+		c.memory += r.size()
+		i.remember(r)
 		c.revision = max(c.revision, lines[n].Revision)
 	}
 }
@@ -117,8 +121,13 @@ func (c *Correlator) Restore(k Key, start *schema.ColdStartRow, invocations []sc
 // Line takes a line in. now is the time of its arrival.
 func (c *Correlator) Line(l *faas.Line, t Ticket, now time.Time) {
 	i := c.use(KeyOf(l.Ref), now)
-	r := remembered{row: lineRow(l), explicit: explicitIDs(l), fresh: true}
-	if i.explains(&r) || i.silentSince(now.Add(-c.cfg.Hold), l.Time) {
+	if i.host == "" && l.Host != "" {
+		i.host = l.Host
+	}
+	r := &remembered{explicit: explicitIDs(l), fresh: true}
+	fillRow(&r.row, l)
+	c.memory += r.size()
+	if i.explains(r) || i.silentSince(now.Add(-c.cfg.Hold), l.Time) {
 		c.settle(i, r, t)
 		return
 	}
@@ -134,13 +143,15 @@ func (c *Correlator) Event(e *faas.Event, now time.Time) {
 	}
 	i := c.use(KeyOf(e.Ref), now)
 	c.revision = max(c.revision+1, uint64(now.UnixNano()))
+	i.hear(e)
 	if from, changed := c.apply(i, e); changed {
 		c.doubt(i, from)
 	}
+	c.synchronize(i)
 	c.charge(i)
 	c.out.Logs = append(c.out.Logs, platformRow(i, e, c.revision))
 	i.see(e.Time)
-	c.release(i, func(h *held) bool { return i.explains(&h.remembered) })
+	c.release(i, func(h *held) bool { return i.explains(h.remembered) })
 }
 
 // Advance settles the lines that have waited long enough.
@@ -157,25 +168,26 @@ func (c *Correlator) Advance(now time.Time) {
 func (c *Correlator) Held() int { return c.held }
 
 // Take gives out what was settled since the last call, and forgets the
-// instances that do not fit the memory any more.
+// instances that do not fit the memory any more; what is held of them is
+// settled before.
 func (c *Correlator) Take() Output {
-	for _, i := range c.doubted {
-		c.attribute(i)
+	c.attributeDoubted()
+	for c.memory > c.cfg.Memory {
+		i := c.recent.Front().Value.(*instance)
+		c.release(i, func(*held) bool { return true })
+		c.attributeDoubted()
+		c.forget(i)
+		c.out.Forgotten++
 	}
-	c.doubted = c.doubted[:0]
 	out := c.out
-	c.out = Output{}
-	for e := c.recent.Front(); e != nil && c.memory > c.cfg.Memory; {
-		i, next := e.Value.(*instance), e.Next()
-		if len(i.held) == 0 {
-			c.forget(i)
-		}
-		e = next
-	}
+	c.out = Output{Logs: make([]schema.LogRow, 0, len(out.Logs))}
 	return out
 }
 
 func (c *Correlator) use(k Key, now time.Time) *instance {
+	if c.last != nil && c.last.key == k {
+		return c.last
+	}
 	i := c.instances[k]
 	if i == nil {
 		i = &instance{key: k, firstSeen: now}
@@ -184,27 +196,32 @@ func (c *Correlator) use(k Key, now time.Time) *instance {
 		c.charge(i)
 	}
 	c.recent.MoveToBack(i.element)
+	c.last = i
 	return i
 }
 
 // charge counts what an instance takes beside its lines, roughly.
 func (c *Correlator) charge(i *instance) {
-	const each, invocation = 1 << 10, 160
-	now := each + invocation*len(i.invocations)
+	const each, perLife, perInvocation, perPhase = 1 << 10, 1 << 10, 256, 48
+	now := each + perLife*len(i.lives) + perInvocation*len(i.invocations) + perPhase*len(i.phases)
 	c.memory += now - i.charged
 	i.charged = now
 }
 
 func (c *Correlator) forget(i *instance) {
-	for n := range i.lines {
-		c.memory -= i.lines[n].size()
-	}
-	c.memory -= i.charged
+	c.memory -= i.lineBytes + i.charged
+	i.lines, i.lineBytes, i.charged = nil, 0, 0
 	c.recent.Remove(i.element)
 	delete(c.instances, i.key)
+	if c.last == i {
+		c.last = nil
+	}
 }
 
 func (c *Correlator) release(i *instance, ready func(*held) bool) {
+	if len(i.held) == 0 {
+		return
+	}
 	kept := i.held[:0]
 	for n := range i.held {
 		h := &i.held[n]
@@ -219,8 +236,8 @@ func (c *Correlator) release(i *instance, ready func(*held) bool) {
 	i.held = kept
 }
 
-func (c *Correlator) settle(i *instance, r remembered, t Ticket) {
-	c.remember(i, r)
+func (c *Correlator) settle(i *instance, r *remembered, t Ticket) {
+	i.remember(r)
 	c.doubt(i, r.row.Time)
 	c.out.Released = append(c.out.Released, t)
 }
@@ -236,47 +253,49 @@ func (c *Correlator) doubt(i *instance, from time.Time) {
 	}
 }
 
+func (c *Correlator) attributeDoubted() {
+	for _, i := range c.doubted {
+		c.attribute(i)
+	}
+	clear(c.doubted)
+	c.doubted = c.doubted[:0]
+}
+
 // attribute gives the lines in doubt their request by what is known now, and
 // gives out those that are new or have another one than before.
 func (c *Correlator) attribute(i *instance) {
 	for n := i.search(i.doubtFrom); n < len(i.lines); n++ {
-		r := &i.lines[n]
-		before := r.row
-		i.attribute(r, c.cfg.Grace)
-		if !r.fresh {
-			if sameAttribution(&before, &r.row) {
-				continue
-			}
+		r := i.lines[n]
+		changed := i.attribute(r, c.cfg.Grace)
+		switch {
+		case r.fresh:
+			r.fresh = false
+		case changed:
 			c.out.Corrected++
+		default:
+			continue
 		}
 		c.revision++
-		r.fresh, r.row.Revision = false, c.revision
+		r.row.Revision = c.revision
 		c.out.Logs = append(c.out.Logs, r.row)
 	}
 	i.doubted = false
 	c.trim(i)
 }
 
-func (c *Correlator) remember(i *instance, r remembered) {
-	c.memory += r.size()
-	at := len(i.lines)
-	for at > 0 && i.lines[at-1].row.Time.After(r.row.Time) {
-		at--
-	}
-	i.lines = append(i.lines, remembered{})
-	copy(i.lines[at+1:], i.lines[at:])
-	i.lines[at] = r
-}
-
 // trim forgets an instance's oldest lines; by quarters, since the rest has to
 // be moved.
 func (c *Correlator) trim(i *instance) {
-	over := len(i.lines) - c.cfg.InstanceLines
-	if over <= c.cfg.InstanceLines/4 {
+	most := c.cfg.Memory / 4
+	if len(i.lines) <= c.cfg.InstanceLines+c.cfg.InstanceLines/4 && i.lineBytes <= most {
 		return
 	}
-	for n := range over {
-		c.memory -= i.lines[n].size()
+	over := 0
+	for len(i.lines)-over > c.cfg.InstanceLines || i.lineBytes > most-most/4 {
+		size := i.lines[over].size()
+		i.lineBytes -= size
+		c.memory -= size
+		over++
 	}
 	i.lines = slices.Delete(i.lines, 0, over)
 }

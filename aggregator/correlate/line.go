@@ -9,12 +9,12 @@ import (
 	"github.com/coldscope/coldscope/internal/schema"
 )
 
-func lineRow(l *faas.Line) schema.LogRow {
-	return schema.LogRow{
-		Tenant: l.Tenant, Namespace: l.Namespace, Function: l.Function, Version: l.Version, Instance: l.Instance, Host: l.Host,
-		Time: l.Time, Stream: string(l.Stream), Body: l.Body, Truncated: l.Truncated, FileID: l.FileID, Offset: l.Offset,
-		Severity: l.Severity, TraceID: l.TraceID, SpanID: l.SpanID, Attributes: l.Attributes, Raw: l.Raw,
-	}
+// fillRow fills in an empty row in its place: it is large.
+func fillRow(r *schema.LogRow, l *faas.Line) {
+	r.Tenant, r.Namespace, r.Function, r.Version, r.Instance, r.Host = l.Tenant, l.Namespace, l.Function, l.Version, l.Instance, l.Host
+	r.Time, r.Stream, r.FileID, r.Offset = l.Time, string(l.Stream), l.FileID, l.Offset
+	r.Body, r.Raw, r.Truncated = l.Body, l.Raw, l.Truncated
+	r.Severity, r.TraceID, r.SpanID, r.Attributes = l.Severity, l.TraceID, l.SpanID, l.Attributes
 }
 
 // explicitIDs gives the request IDs that a line carries: the sender's first.
@@ -84,7 +84,11 @@ func platformRow(i *instance, e *faas.Event, revision uint64) schema.LogRow {
 		Tenant: e.Tenant, Namespace: e.Namespace, Function: e.Function, Version: e.Version, Instance: e.Instance,
 		Host: e.Source, Time: e.Time, Stream: string(faas.Platform), Body: describe(e),
 		FileID: eventID(e), Revision: revision,
-		RequestID: i.startedFor(), Attribution: string(faas.AttributionInit),
+		Attribution: string(faas.AttributionInit),
+	}
+	if len(i.lives) > 0 {
+		l, _ := i.lifeAt(e.Time)
+		row.RequestID = i.startedFor(l)
 	}
 	switch d := e.Data.(type) {
 	case faas.InvocationStarted:

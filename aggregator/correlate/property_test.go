@@ -99,7 +99,7 @@ func TestSerialInstance(t *testing.T) {
 			s.add(c.Take())
 			// A restart loses what was held, and who sent it sends it again.
 			if rapid.IntRange(0, 9).Draw(t, "restart") == 0 {
-				c = s.restart(now)
+				c = s.restart(DefaultConfig(), now)
 				for n := range arrivals[:i+1] {
 					if l := arrivals[n].line; l != nil && s.released[n] == 0 {
 						c.Line(l, n, now)
@@ -123,7 +123,7 @@ func compare(t *rapid.T, facts []fact, s *store) {
 			continue
 		}
 		n++
-		row, ok := s.lines[l.Offset]
+		row, ok := s.lines[lineID{1, l.Offset}]
 		if !ok {
 			t.Fatalf("line %d is missing", l.Offset)
 		}
@@ -157,7 +157,7 @@ func compareAccounts(t *rapid.T, facts []fact, s *store) {
 				last = d
 			}
 		case faas.InvocationEnded:
-			v := s.invocations[d.RequestID+d.StartedAt.String()]
+			v := s.invocations[attemptID{testRef.Instance, d.RequestID, d.StartedAt.UnixNano()}]
 			if (v.MemoryPeak != nil) != (d.MemoryPeak > 0) || v.UsageMemoryPeak == nil || *v.UsageMemoryPeak != 900 || v.CPUTimeNS != nil {
 				t.Fatalf("%s: %s", d.RequestID, used(&v))
 			}

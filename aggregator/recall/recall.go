@@ -36,7 +36,7 @@ type Limits struct {
 
 // Memory is what the store knows of one instance, in the order of time.
 type Memory struct {
-	Start       *schema.ColdStartRow // only what tells of the start's course
+	Starts      []schema.ColdStartRow // one of each life
 	Invocations []schema.InvocationRow
 	Lines       []schema.LogRow
 }
@@ -104,11 +104,12 @@ func (r *reader) query(ctx context.Context, sql string, limit int, scan func(dri
 
 func (r *reader) coldStarts(ctx context.Context) error {
 	return r.query(ctx, coldStartsSQL, 0, func(rows driver.Rows) error {
-		var ref faas.Ref
 		var s schema.ColdStartRow
-		err := rows.Scan(&ref.Tenant, &ref.Namespace, &ref.Function, &ref.Instance,
-			&s.Initialization, &s.RequestID, &s.DemandedAt, &s.ReadyAt, &s.StoppedAt)
-		r.of(ref).Start = &s
+		err := rows.Scan(&s.Tenant, &s.Namespace, &s.Function, &s.Instance, &s.Version, &s.Host, &s.Initialization, &s.RequestID,
+			&s.DemandedAt, &s.ReadyAt, &s.StoppedAt, &s.StopReason, &s.ExitCode, &s.OOM, &s.MemoryPeak, &s.CPUTimeNS,
+			&s.Image, &s.Digest, &s.ImageBytes, &s.Registry, &s.Region, &s.MemoryLimit, &s.Life, &s.ClockOffsetNS, &s.ClockSlackNS)
+		m := r.of(faas.Ref{Tenant: s.Tenant, Namespace: s.Namespace, Function: s.Function, Instance: s.Instance})
+		m.Starts = append(m.Starts, s)
 		return err
 	})
 }
