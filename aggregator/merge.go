@@ -138,19 +138,19 @@ func (m *merger) take(ctx context.Context, s *submission) {
 // correlator does not remember.
 func (m *merger) recall(ctx context.Context, s *submission) error {
 	missing := map[faas.Ref]bool{}
-	note := func(r faas.Ref) {
+	note := func(r faas.Ref, at time.Time) {
 		r.Version = ""
-		if !m.correlator.Known(correlate.KeyOf(r)) {
+		if !m.correlator.Known(correlate.KeyOf(r), at) {
 			missing[r] = true
 		}
 	}
 	for i := range s.Events {
 		if !correlate.Apart(&s.Events[i]) {
-			note(s.Events[i].Ref)
+			note(s.Events[i].Ref, s.Events[i].Time)
 		}
 	}
 	for i := range s.Lines {
-		note(s.Lines[i].Ref)
+		note(s.Lines[i].Ref, s.Lines[i].Time)
 	}
 	if len(missing) == 0 {
 		return nil

@@ -13,7 +13,6 @@ package correlate
 
 import (
 	"container/list"
-	"slices"
 	"time"
 
 	"github.com/coldscope/coldscope/internal/faas"
@@ -26,9 +25,10 @@ type Config struct {
 	Hold time.Duration
 	// Grace is how long after an invocation's end a line still counts as its own.
 	Grace time.Duration
-	// Memory bounds the bytes of what is remembered of instances, mostly lines
-	// that may have to be corrected. The least recently used go first; the
-	// store still has them. An instance's lines take at most a quarter of it.
+	// Memory bounds the bytes of what is remembered. At most half of it is
+	// instances and their invocations, of which the least recently used go
+	// first; the rest is the newest lines, which may have to be corrected. The
+	// store still has what is forgotten.
 	Memory int
 	// InstanceLines bounds the lines remembered per instance.
 	InstanceLines int
@@ -82,6 +82,8 @@ type Correlator struct {
 	last      *instance  // the one used last: lines come by instance
 	clocks    clocks
 	memory    int         // bytes of what is remembered and held
+	state     int         // those of them that are no lines
+	lines     queue       // all that are remembered, in the order of arrival
 	held      int         // lines that wait
 	doubted   []*instance // whose lines Take has to look at
 	revision  uint64
@@ -93,27 +95,28 @@ func New(cfg Config) *Correlator {
 	return &Correlator{cfg: cfg, instances: map[Key]*instance{}, recent: list.New(), clocks: clocks{}}
 }
 
-// Known reports whether the correlator remembers the instance. What it does
-// not know the caller has to Restore first, even if the store has nothing; only
-// events that are Apart need no memory.
-func (c *Correlator) Known(k Key) bool { return c.instances[k] != nil }
+// Known reports whether the correlator remembers what the instance did at a
+// time. What it does not know the caller has to Restore first, even if the store
+// has nothing; only events that are Apart need no memory.
+func (c *Correlator) Known(k Key, at time.Time) bool {
+	i := c.instances[k]
+	return i != nil && at.After(i.horizon)
+}
 
 // Restore tells what the store knows of an instance: nil and empty are fine.
 // Starts are those of its lives, lines are the newest ones, in the order of time.
 func (c *Correlator) Restore(k Key, starts []schema.ColdStartRow, invocations []schema.InvocationRow, lines []schema.LogRow, now time.Time) {
-	if c.Known(k) {
-		return
+	if old := c.instances[k]; old != nil {
+		c.settleAll(old)
+		c.forget(old)
 	}
 	i := c.use(k, now)
 	i.restore(starts, invocations)
 	c.charge(i)
 	for n := range lines {
-		r := &remembered{row: lines[n], explicit: idsIn(lines[n].Body)}
-		if r.row.Attribution == string(faas.AttributionExplicit) {
-			r.explicit = append(r.explicit, r.row.RequestID) // the sender may have named it
-		}
+		r := i.restored(&lines[n])
 		c.memory += r.size()
-		i.remember(r)
+		c.remember(i, r)
 		c.revision = max(c.revision, lines[n].Revision)
 	}
 }
@@ -124,8 +127,7 @@ func (c *Correlator) Line(l *faas.Line, t Ticket, now time.Time) {
 	if i.host == "" && l.Host != "" {
 		i.host = l.Host
 	}
-	r := &remembered{explicit: explicitIDs(l), fresh: true}
-	fillRow(&r.row, l)
+	r := i.remembered(l)
 	c.memory += r.size()
 	if i.explains(r) || i.silentSince(now.Add(-c.cfg.Hold), l.Time) {
 		c.settle(i, r, t)
@@ -167,15 +169,18 @@ func (c *Correlator) Advance(now time.Time) {
 // Held is the number of lines that wait for an event.
 func (c *Correlator) Held() int { return c.held }
 
-// Take gives out what was settled since the last call, and forgets the
-// instances that do not fit the memory any more; what is held of them is
+// Take gives out what was settled since the last call, and forgets what does
+// not fit the memory any more; lines that are held for such an instance are
 // settled before.
 func (c *Correlator) Take() Output {
 	c.attributeDoubted()
-	for c.memory > c.cfg.Memory {
+	for c.state > c.cfg.Memory/2 || c.memory > c.cfg.Memory {
+		if c.state <= c.cfg.Memory/2 && !c.lines.empty() {
+			c.drop(c.lines.pop())
+			continue
+		}
 		i := c.recent.Front().Value.(*instance)
-		c.release(i, func(*held) bool { return true })
-		c.attributeDoubted()
+		c.settleAll(i)
 		c.forget(i)
 		c.out.Forgotten++
 	}
@@ -200,22 +205,76 @@ func (c *Correlator) use(k Key, now time.Time) *instance {
 	return i
 }
 
-// charge counts what an instance takes beside its lines, roughly.
+// charge counts what an instance takes beside its lines, roughly. Where all of
+// them take too much, it keeps its newest invocations only.
 func (c *Correlator) charge(i *instance) {
-	const each, perLife, perInvocation, perPhase = 1 << 10, 1 << 10, 256, 48
+	const each, perLife, perInvocation, perPhase, enough = 1 << 10, 1 << 10, 256, 48, 64
+	if c.state > c.cfg.Memory/2-c.cfg.Memory/8 && len(i.invocations) > 2*enough {
+		i.forgetInvocations(len(i.invocations)-enough, c.cfg.Grace)
+	}
 	now := each + perLife*len(i.lives) + perInvocation*len(i.invocations) + perPhase*len(i.phases)
 	c.memory += now - i.charged
+	c.state += now - i.charged
 	i.charged = now
 }
 
 func (c *Correlator) forget(i *instance) {
-	c.memory -= i.lineBytes + i.charged
-	i.lines, i.lineBytes, i.charged = nil, 0, 0
+	for _, r := range i.lines {
+		c.free(r)
+	}
+	c.memory -= i.charged
+	c.state -= i.charged
+	i.lines, i.charged = nil, 0
 	c.recent.Remove(i.element)
 	delete(c.instances, i.key)
 	if c.last == i {
 		c.last = nil
 	}
+}
+
+// remember keeps r among the instance's lines, for corrections.
+func (c *Correlator) remember(i *instance, r *remembered) {
+	r.owner = i
+	i.insert(r)
+	c.lines.push(r)
+	if len(i.lines) > c.cfg.InstanceLines {
+		c.drop(i.lines[0])
+	}
+}
+
+// drop forgets a line that has been given out. One that has not been given out
+// stays until the next time.
+func (c *Correlator) drop(r *remembered) {
+	if r.owner == nil {
+		return
+	}
+	i := r.owner
+	if r.fresh {
+		c.attributeDoubted()
+	}
+	c.free(r)
+	n := 0
+	for n < len(i.lines) && i.lines[n].owner == nil {
+		i.lines[n] = nil
+		n++
+	}
+	i.lines = i.lines[n:]
+}
+
+// free takes a line's memory back; its time stays, it may lie among others.
+func (c *Correlator) free(r *remembered) {
+	if r.owner == nil {
+		return
+	}
+	c.memory -= r.size()
+	c.lines.dead++
+	*r = remembered{time: r.time}
+}
+
+// settleAll settles what is held of an instance now.
+func (c *Correlator) settleAll(i *instance) {
+	c.release(i, func(*held) bool { return true })
+	c.attributeDoubted()
 }
 
 func (c *Correlator) release(i *instance, ready func(*held) bool) {
@@ -237,8 +296,8 @@ func (c *Correlator) release(i *instance, ready func(*held) bool) {
 }
 
 func (c *Correlator) settle(i *instance, r *remembered, t Ticket) {
-	i.remember(r)
-	c.doubt(i, r.row.Time)
+	c.doubt(i, r.time) // first: remembering it may drop a line that is in doubt
+	c.remember(i, r)
 	c.out.Released = append(c.out.Released, t)
 }
 
@@ -264,8 +323,12 @@ func (c *Correlator) attributeDoubted() {
 // attribute gives the lines in doubt their request by what is known now, and
 // gives out those that are new or have another one than before.
 func (c *Correlator) attribute(i *instance) {
+	i.doubted = false
 	for n := i.search(i.doubtFrom); n < len(i.lines); n++ {
 		r := i.lines[n]
+		if r.owner == nil || !r.fresh && !r.time.After(i.horizon) {
+			continue // what was said of it then, nobody knows better now
+		}
 		changed := i.attribute(r, c.cfg.Grace)
 		switch {
 		case r.fresh:
@@ -276,26 +339,41 @@ func (c *Correlator) attribute(i *instance) {
 			continue
 		}
 		c.revision++
-		r.row.Revision = c.revision
-		c.out.Logs = append(c.out.Logs, r.row)
+		c.out.Logs = append(c.out.Logs, schema.LogRow{})
+		r.fill(&c.out.Logs[len(c.out.Logs)-1], c.revision)
 	}
-	i.doubted = false
-	c.trim(i)
 }
 
-// trim forgets an instance's oldest lines; by quarters, since the rest has to
-// be moved.
-func (c *Correlator) trim(i *instance) {
-	most := c.cfg.Memory / 4
-	if len(i.lines) <= c.cfg.InstanceLines+c.cfg.InstanceLines/4 && i.lineBytes <= most {
-		return
+// queue holds lines in the order in which they were put in, those that have
+// been forgotten since included.
+type queue struct {
+	list []*remembered
+	head int
+	dead int // forgotten ones behind head
+}
+
+func (q *queue) empty() bool { return q.head == len(q.list) }
+
+func (q *queue) push(r *remembered) {
+	if len(q.list) == cap(q.list) && q.head+q.dead > len(q.list)/2 {
+		kept := q.list[:0]
+		for _, r := range q.list[q.head:] {
+			if r.owner != nil {
+				kept = append(kept, r)
+			}
+		}
+		clear(q.list[len(kept):])
+		q.list, q.head, q.dead = kept, 0, 0
 	}
-	over := 0
-	for len(i.lines)-over > c.cfg.InstanceLines || i.lineBytes > most-most/4 {
-		size := i.lines[over].size()
-		i.lineBytes -= size
-		c.memory -= size
-		over++
+	q.list = append(q.list, r)
+}
+
+func (q *queue) pop() *remembered {
+	r := q.list[q.head]
+	q.list[q.head] = nil
+	q.head++
+	if r.owner == nil {
+		q.dead--
 	}
-	i.lines = slices.Delete(i.lines, 0, over)
+	return r
 }

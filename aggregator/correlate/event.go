@@ -50,26 +50,39 @@ func (c *Correlator) apply(i *instance, e *faas.Event) (from time.Time, changed 
 				MemoryPeak: row.MemoryPeak, CPUTimeNS: row.CPUTimeNS,
 			}
 		} else if !v.end.Equal(e.Time) {
+			// Of one that was open, only what comes behind its end is news.
+			if from = v.start; !isNew && e.Time.After(from) {
+				from = earlier(e.Time, i.endOf(v))
+			}
 			v.end, changed = e.Time, true
 			i.index(i.before(v.start.Add(-1)) + 1)
 		}
 		c.out.Invocations = append(c.out.Invocations, row)
 		c.told(i, v)
-		return i.linesFrom(v), isNew || changed
+		if isNew {
+			return i.linesFrom(v), true
+		}
+		return i.lineTime(from), changed
 	}
 	return time.Time{}, false
+}
+
+// earlier is the earlier one of two times of which the second may not be known.
+func earlier(a, b time.Time) time.Time {
+	if b.IsZero() || a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // linesFrom is from when on lines may belong elsewhere if v is news: from its
 // start, on the lines' clock; of the first of a life, what lies before it is init.
 func (i *instance) linesFrom(v *invocation) time.Time {
-	first := 0
+	var l *life
 	if len(i.lives) > 0 {
-		if l, _ := i.lifeAt(v.start); !l.from.IsZero() {
-			first = i.before(l.from.Add(-1)) + 1
-		}
+		l, _ = i.lifeAt(v.start)
 	}
-	if first < len(i.invocations) && !v.start.After(i.invocations[first].start) {
+	if first := i.firstOf(l); first < len(i.invocations) && !v.start.After(i.invocations[first].start) {
 		return time.Time{}
 	}
 	return i.lineTime(v.start)

@@ -33,7 +33,7 @@ func (i *instance) explains(r *remembered) bool {
 	if i.watermark.IsZero() {
 		return false
 	}
-	t := i.line(r.row.Time)
+	t := i.line(r.time)
 	if !i.watermark.Before(t) || i.named(r, t) != "" {
 		return true
 	}
@@ -84,56 +84,69 @@ func (i *instance) named(r *remembered, t time.Time) string {
 // attribute sets the line's request by the best evidence there is now, and
 // reports whether that is another one than before.
 func (i *instance) attribute(r *remembered, grace time.Duration) bool {
-	request, how, candidates := i.evidence(r, grace)
-	row := &r.row
-	if row.RequestID == request && row.Attribution == string(how) && slices.Equal(row.Candidates, candidates) {
-		return false
-	}
-	row.RequestID, row.Attribution, row.Candidates = request, string(how), candidates
-	return true
+	return r.set(i.evidence(r, grace))
 }
 
 func (i *instance) evidence(r *remembered, grace time.Duration) (string, faas.Attribution, []string) {
-	t := i.line(r.row.Time)
+	t := i.line(r.time)
 	if id := i.named(r, t); id != "" {
 		return id, faas.AttributionExplicit, nil
 	}
 	var buf [maxCandidates]*invocation
 	open := i.openIn(t.Add(-i.slack), t.Add(i.slack), buf[:0])
 	switch {
+	case i.slack > 0 && !i.certain(open, t):
+		return i.uncertain(open, t, grace)
 	case len(open) > 1:
 		return "", faas.AttributionAmbiguous, candidates(open)
-	case len(open) == 1 && !open[0].start.After(t.Add(-i.slack)):
+	case len(open) == 1:
 		return open[0].requestID, faas.AttributionWindow, nil
-	case len(open) == 1: // the clocks do not tell whether it had begun
-		id, how, others := i.closed(t.Add(-i.slack), grace)
-		if id == open[0].requestID && how == faas.AttributionInit {
-			return id, how, nil
-		}
-		others = append(others, open[0].requestID)
-		if id != "" && id != open[0].requestID {
-			others = append(others, id)
-		}
-		return "", faas.AttributionAmbiguous, distinct(others)
 	}
 	return i.closed(t, grace)
 }
 
+// certain reports whether one of the invocations was open at t for certain, as
+// far as the clocks tell.
+func (i *instance) certain(open []*invocation, t time.Time) bool {
+	return slices.ContainsFunc(open, func(v *invocation) bool {
+		end := i.endOf(v)
+		return !v.start.After(t.Add(-i.slack)) && (end.IsZero() || !end.Before(t.Add(i.slack)))
+	})
+}
+
+// uncertain is what is to be said of a line from t if the clocks do not tell
+// which side of a start or an end it lies on: all that it may be.
+func (i *instance) uncertain(open []*invocation, t time.Time, grace time.Duration) (string, faas.Attribution, []string) {
+	id, how, ids := i.closed(t.Add(-i.slack), grace)
+	other, otherHow, others := i.closed(t.Add(i.slack), grace)
+	if len(open) == 0 && id == other && how == otherHow && slices.Equal(ids, others) {
+		return id, how, ids
+	}
+	all := append(append(candidates(open), ids...), others...)
+	for _, one := range []string{id, other} {
+		if one != "" {
+			all = append(all, one)
+		}
+	}
+	switch all = distinct(all); {
+	case len(all) == 0:
+		return "", faas.AttributionNone, nil
+	case len(all) == 1 && len(open) == 1 && (id == all[0] || !open[0].start.After(t.Add(-i.slack))):
+		return all[0], faas.AttributionWindow, nil
+	}
+	return "", faas.AttributionAmbiguous, all[:min(len(all), maxCandidates)]
+}
+
 // closed is what is to be said of a line from t, when no invocation was open.
 func (i *instance) closed(t time.Time, grace time.Duration) (string, faas.Attribution, []string) {
-	first, stopped := 0, time.Time{}
 	var l *life
 	if len(i.lives) > 0 {
 		l, _ = i.lifeAt(t)
-		stopped = l.stopped
-		if !l.from.IsZero() {
-			first = i.before(l.from.Add(-1)) + 1
+		if !l.stopped.IsZero() && t.After(l.stopped.Add(grace)) {
+			return "", faas.AttributionNone, nil
 		}
 	}
-	if !stopped.IsZero() && t.After(stopped.Add(grace)) {
-		return "", faas.AttributionNone, nil
-	}
-	last := i.before(t)
+	first, last := i.firstOf(l), i.before(t)
 	if last < first {
 		switch {
 		case i.forgotten && first == 0, i.mute(t) && (l == nil || l.demanded.IsZero() || !l.ready.IsZero()):

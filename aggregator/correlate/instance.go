@@ -36,11 +36,12 @@ type instance struct {
 	invocations []*invocation // by start
 	running     []*invocation // those of them that have no end
 	attempts    map[string]int
-	forgotten   bool // it had earlier ones, that are not remembered
+	forgotten   bool      // it had earlier ones, that are not remembered
+	horizon     time.Time // up to which they have been forgotten, on the lines' clock
 
-	lines     []*remembered // by time
-	lineBytes int
-	held      []held // by arrival
+	origin *origin       // of its newest line
+	lines  []*remembered // by time
+	held   []held        // by arrival
 
 	doubted   bool // lines from doubtFrom on have to be looked at
 	doubtFrom time.Time
@@ -61,31 +62,10 @@ type invocation struct {
 	latest *invocation
 }
 
-// remembered is a line that may still be corrected.
-type remembered struct {
-	row      schema.LogRow
-	explicit []string // IDs that the line itself carries
-	fresh    bool     // not given out yet
-}
-
 type held struct {
 	*remembered
 	ticket Ticket
 	until  time.Time
-}
-
-// rowOverhead stands for what a remembered row costs beside its strings.
-const rowOverhead = 480
-
-func (r *remembered) size() int {
-	n := rowOverhead + len(r.row.Body) + len(r.row.Raw)
-	for _, a := range r.row.Attributes {
-		n += 32 + len(a.Key) + len(a.Value)
-	}
-	for _, id := range r.explicit {
-		n += 16 + len(id)
-	}
-	return n
 }
 
 func (i *instance) restore(starts []schema.ColdStartRow, invocations []schema.InvocationRow) {
@@ -112,12 +92,15 @@ func (i *instance) see(t time.Time) {
 	}
 }
 
-// remember keeps r among the lines, in the order of time.
-func (i *instance) remember(r *remembered) {
-	i.lineBytes += r.size()
+// insert puts r among the lines, in the order of time.
+func (i *instance) insert(r *remembered) {
 	at := len(i.lines)
-	if at > 0 && i.lines[at-1].row.Time.After(r.row.Time) {
-		at = sort.Search(at, func(n int) bool { return i.lines[n].row.Time.After(r.row.Time) })
+	if at > 0 && i.lines[at-1].time.After(r.time) {
+		at = sort.Search(at, func(n int) bool { return i.lines[n].time.After(r.time) })
+	}
+	if at == len(i.lines) {
+		i.lines = append(i.lines, r)
+		return
 	}
 	i.lines = slices.Insert(i.lines, at, r)
 }
@@ -125,10 +108,10 @@ func (i *instance) remember(r *remembered) {
 // search is the index of the first remembered line at t or later.
 func (i *instance) search(t time.Time) int {
 	n := len(i.lines)
-	if n > 0 && i.lines[n-1].row.Time.Before(t) {
+	if n > 0 && i.lines[n-1].time.Before(t) {
 		return n
 	}
-	return sort.Search(n, func(n int) bool { return !i.lines[n].row.Time.Before(t) })
+	return sort.Search(n, func(n int) bool { return !i.lines[n].time.Before(t) })
 }
 
 // invocation finds or makes the attempt of a request that started at start.
@@ -140,7 +123,7 @@ func (i *instance) invocation(requestID string, start time.Time) (v *invocation,
 		}
 	}
 	if len(i.invocations) >= 2*MaxInvocations {
-		i.forgetInvocations(MaxInvocations)
+		i.forgetInvocations(MaxInvocations, 0)
 		return i.invocation(requestID, start)
 	}
 	v = &invocation{requestID: requestID, start: start}
@@ -153,10 +136,17 @@ func (i *instance) invocation(requestID string, start time.Time) (v *invocation,
 	return v, true
 }
 
-func (i *instance) forgetInvocations(n int) {
+// forgetInvocations forgets the n oldest ones, and with them whose the lines
+// were up to a grace after the last of their ends.
+func (i *instance) forgetInvocations(n int, grace time.Duration) {
 	for _, v := range i.invocations[:n] {
 		if i.attempts[v.requestID]--; i.attempts[v.requestID] == 0 {
 			delete(i.attempts, v.requestID)
+		}
+		for _, t := range []time.Time{v.start, i.endOf(v).Add(grace)} {
+			if t = t.Add(i.slack - i.offset); t.After(i.horizon) {
+				i.horizon = t
+			}
 		}
 	}
 	i.invocations = slices.Delete(i.invocations, 0, n)

@@ -23,6 +23,8 @@ type life struct {
 	row            schema.ColdStartRow // all that has been given out of it
 	told, observed account             // by the platform; by who sees it from outside
 	counted        bool                // its readiness has been given out, for metrics
+	stored         account             // by whom, nobody knows any more
+	restored       bool                // that is all that is known
 	sampled        bool                // the two have said how far their clocks are apart
 }
 
@@ -60,27 +62,31 @@ func (i *instance) lifeAt(t time.Time) (at, next *life) {
 
 // lifeOf finds the life that a Demanded, Ready or Stopped event is about, or
 // begins one. Facts of a later life come after the end of the one before it, or
-// after its readiness if its end was missed.
+// after its readiness if its end was missed, and its own end comes after its beginning.
 func (i *instance) lifeOf(e *faas.Event) *life {
 	if len(i.lives) == 0 {
 		i.lives = append(i.lives, life{})
 	}
 	for n := range i.lives {
 		l := &i.lives[n]
-		if l.told.at(e.Data).Equal(e.Time) || l.observed.at(e.Data).Equal(e.Time) {
+		if l.side(e).at(e.Data).Equal(e.Time) || l.stored.at(e.Data).Equal(e.Time) {
 			return l // the same fact again
 		}
 	}
-	l, next := i.lifeAt(e.Time)
-	if !l.over(e) || next != nil && next.demanded.IsZero() && next.ready.IsZero() {
+	t := i.eventTime(e)
+	l, next := i.lifeAt(t)
+	if !l.over(e, t) {
 		return l
+	}
+	if next != nil && next.side(e).at(e.Data).IsZero() {
+		return next // whose first sign came late, or from another clock
 	}
 	n := slices.IndexFunc(i.lives, func(o life) bool { return o.number == l.number }) + 1
 	number := uint32(0)
 	for _, o := range i.lives {
 		number = max(number, o.number+1)
 	}
-	i.lives = slices.Insert(i.lives, n, life{number: number, from: e.Time})
+	i.lives = slices.Insert(i.lives, n, life{number: number, from: t})
 	if len(i.lives) > maxLives {
 		i.lives = slices.Delete(i.lives, 0, 1)
 		i.lives[0].from = time.Time{}
@@ -89,23 +95,37 @@ func (i *instance) lifeOf(e *faas.Event) *life {
 	return &i.lives[n]
 }
 
-// over reports whether the life had ended before e, so that e is the sign of
-// another one. What one side says is held against its own word, if there is one:
-// two sides' clocks may differ.
-func (l *life) over(e *faas.Event) bool {
-	same, other := &l.told, &l.observed
+// side is the account that e belongs to.
+func (l *life) side(e *faas.Event) *account {
 	if e.Observed {
-		same, other = other, same
+		return &l.observed
 	}
-	stopped := same.stopped
-	if stopped.IsZero() {
-		stopped = other.stopped
+	return &l.told
+}
+
+// eventTime is e's time on the platform's clock.
+func (i *instance) eventTime(e *faas.Event) time.Time {
+	if e.Observed {
+		return i.line(e.Time)
+	}
+	return e.Time
+}
+
+// over reports whether the life had ended before e, which was at t, so that e is
+// the sign of another one. What one side says is held against its own word, if
+// there is one: two sides' clocks may differ.
+func (l *life) over(e *faas.Event, t time.Time) bool {
+	same := l.side(e)
+	stopped := !l.stopped.IsZero() && t.After(l.stopped)
+	if !same.stopped.IsZero() {
+		stopped = e.Time.After(same.stopped)
 	}
 	switch e.Data.(type) {
 	case faas.Demanded:
-		return !stopped.IsZero() && e.Time.After(stopped) || !same.ready.IsZero() && e.Time.After(same.ready)
+		return stopped || !same.ready.IsZero() && e.Time.After(same.ready) || l.restored && !l.ready.IsZero() && t.After(l.ready)
 	case faas.Ready:
-		return !stopped.IsZero() && e.Time.After(stopped)
+		expected := !same.demanded.IsZero() && same.ready.IsZero() && same.stopped.IsZero() && !l.restored
+		return stopped && !expected
 	}
 	return false
 }
@@ -119,16 +139,9 @@ func (c *Correlator) life(i *instance, e *faas.Event, row schema.ColdStartRow) (
 	before := l.course
 	row.Life = l.number
 	l.row.Life = l.number
-	if e.Observed {
-		*l.observed.at(e.Data) = e.Time
-	} else {
-		*l.told.at(e.Data) = e.Time
-	}
+	*l.side(e).at(e.Data) = e.Time
 	foldStart(&l.row, &row, !e.Observed)
 	l.settle(i.offset)
-	if _, ends := e.Data.(faas.Stopped); !ends && !l.from.IsZero() && e.Time.Before(l.from) {
-		l.from = e.Time
-	}
 	c.out.ColdStarts = append(c.out.ColdStarts, row)
 	changed = before != l.course || lives != len(i.lives)
 	if changed {
@@ -140,16 +153,26 @@ func (c *Correlator) life(i *instance, e *faas.Event, row schema.ColdStartRow) (
 // settle works out what the life's facts are on the clock of the instance's events.
 func (l *life) settle(offset time.Duration) {
 	for _, f := range []struct {
-		at             *time.Time
-		told, observed time.Time
+		at                     *time.Time
+		told, stored, observed time.Time
 	}{
-		{&l.demanded, l.told.demanded, l.observed.demanded},
-		{&l.ready, l.told.ready, l.observed.ready},
-		{&l.stopped, l.told.stopped, l.observed.stopped},
+		{&l.demanded, l.told.demanded, l.stored.demanded, l.observed.demanded},
+		{&l.ready, l.told.ready, l.stored.ready, l.observed.ready},
+		{&l.stopped, l.told.stopped, l.stored.stopped, l.observed.stopped},
 	} {
-		*f.at = f.told
-		if f.told.IsZero() && !f.observed.IsZero() {
+		switch {
+		case !f.told.IsZero():
+			*f.at = f.told
+		case !f.stored.IsZero():
+			*f.at = f.stored
+		case !f.observed.IsZero():
 			*f.at = f.observed.Add(offset)
+		}
+	}
+	if !l.from.IsZero() && !(l.demanded.IsZero() && l.ready.IsZero()) {
+		l.from = l.demanded
+		if l.demanded.IsZero() || !l.ready.IsZero() && l.ready.Before(l.demanded) {
+			l.from = l.ready
 		}
 	}
 	if l.row.RequestID != nil {
@@ -161,7 +184,7 @@ func (l *life) settle(offset time.Duration) {
 }
 
 func (i *instance) restoreLife(r *schema.ColdStartRow) {
-	l := life{number: r.Life, row: *r, told: account{timeOf(r.DemandedAt), timeOf(r.ReadyAt), timeOf(r.StoppedAt)}}
+	l := life{number: r.Life, row: *r, restored: true, stored: account{timeOf(r.DemandedAt), timeOf(r.ReadyAt), timeOf(r.StoppedAt)}}
 	l.settle(0)
 	for _, t := range []time.Time{l.demanded, l.ready, l.stopped} {
 		i.see(t)
@@ -217,14 +240,23 @@ func (i *instance) startedFor(l *life) string {
 	if l.demandedBy != "" {
 		return l.demandedBy
 	}
-	first := 0
-	if !l.from.IsZero() {
-		first = i.before(l.from.Add(-1)) + 1
+	first := i.firstOf(l)
+	if l.initialization == faas.Provisioned || first == len(i.invocations) {
+		return ""
 	}
-	if l.initialization != faas.Provisioned && first < len(i.invocations) && waited(l, i.invocations[first]) > 0 {
-		return i.invocations[first].requestID
+	v := i.invocations[first]
+	if at, _ := i.lifeAt(v.start); at == l && waited(l, v) > 0 {
+		return v.requestID
 	}
 	return ""
+}
+
+// firstOf is the index of the first invocation that belongs to the life or a later one.
+func (i *instance) firstOf(l *life) int {
+	if l == nil || l.from.IsZero() {
+		return 0
+	}
+	return i.before(l.from.Add(-1)) + 1
 }
 
 // waited is how long the invocation waited for the start of its instance's life.

@@ -9,14 +9,6 @@ import (
 	"github.com/coldscope/coldscope/internal/schema"
 )
 
-// fillRow fills in an empty row in its place: it is large.
-func fillRow(r *schema.LogRow, l *faas.Line) {
-	r.Tenant, r.Namespace, r.Function, r.Version, r.Instance, r.Host = l.Tenant, l.Namespace, l.Function, l.Version, l.Instance, l.Host
-	r.Time, r.Stream, r.FileID, r.Offset = l.Time, string(l.Stream), l.FileID, l.Offset
-	r.Body, r.Raw, r.Truncated = l.Body, l.Raw, l.Truncated
-	r.Severity, r.TraceID, r.SpanID, r.Attributes = l.Severity, l.TraceID, l.SpanID, l.Attributes
-}
-
 // explicitIDs gives the request IDs that a line carries: the sender's first.
 func explicitIDs(l *faas.Line) []string {
 	ids := idsIn(l.Body)
@@ -39,12 +31,17 @@ const (
 func idsIn(body string) []string {
 	var ids []string
 	for rest := body; len(ids) < maxIDs; {
-		at := strings.Index(rest, "equest")
+		at := strings.IndexByte(rest, 'q') // the rarest of "request"
 		if at < 0 {
 			break
 		}
-		rest = rest[at+len("equest"):]
-		if id := idAfter(rest); id != "" {
+		before := rest[:at]
+		rest = rest[at+1:]
+		after, found := strings.CutPrefix(rest, "uest")
+		if !found || !strings.HasSuffix(before, "e") {
+			continue
+		}
+		if id := idAfter(after); id != "" {
 			ids = append(ids, id)
 		}
 	}
