@@ -49,6 +49,12 @@ func TestCases(t *testing.T) {
 				t.Fatal("want the sections in and out")
 			}
 			got := play(t, string(archive.Files[0].Data))
+			if os.Getenv("COLDSCOPE_UPDATE") != "" {
+				archive.Files[1].Data = []byte(got)
+				if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
 			if diff := gocmp.Diff(string(archive.Files[1].Data), got); diff != "" {
 				t.Errorf("-want +got:\n%s\n%s", diff, got)
 			}
@@ -367,7 +373,7 @@ func outcome(r *schema.InvocationRow) string {
 	case r.Status != nil && *r.Status == "ok":
 		return ""
 	case r.Status != nil:
-		return strings.TrimSpace(fmt.Sprintf(" %s at=%d %s", *r.Status, ms(*r.EndedAt), *r.Error))
+		return strings.TrimRight(fmt.Sprintf(" %s at=%d %s", *r.Status, ms(*r.EndedAt), *r.Error), " ")
 	case r.ClosedStatus != nil:
 		return fmt.Sprintf(" %s at=%d closed by %s: %s", *r.ClosedStatus, ms(*r.ClosedAt), *r.ClosedBy, *r.ClosedError)
 	}
@@ -401,7 +407,14 @@ func (s *store) startsText() string {
 		b.WriteByte('\n')
 	}
 	for _, r := range slices.SortedFunc(maps.Values(s.phases), func(a, b schema.PhaseRow) int { return a.Start.Compare(b.Start) }) {
-		fmt.Fprintf(&b, "phase %s from=%d to=%d %s%s\n", r.Phase, ms(r.Start), ms(r.End), r.Error, r.Attributes["attempt"])
+		fmt.Fprintf(&b, "phase %s from=%d to=%d", r.Phase, ms(r.Start), ms(r.End))
+		if r.Error != "" {
+			fmt.Fprintf(&b, " error=%s", r.Error)
+		}
+		if n := r.Attributes["attempt"]; n != "" {
+			fmt.Fprintf(&b, " attempt=%s", n)
+		}
+		b.WriteByte('\n')
 	}
 	return b.String()
 }

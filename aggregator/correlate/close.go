@@ -54,7 +54,7 @@ func cause(r *schema.ColdStartRow) (by, status, text string) {
 		by, status, text = closedByOOM, string(faas.StatusOOM), "the instance was killed during the request: out of memory"
 	case reason == "timeout":
 		by, status, text = closedByTimeout, string(faas.StatusTimeout), "the instance was stopped during the request: timeout"
-	case reason == "error" || reason == "killed" || reason == "exited" || reason == "" && how != "":
+	case reason == "error" || reason == "killed" || reason == "exited" || reason == "":
 		by, status, text = closedByCrash, string(faas.StatusError), "the instance ended during the request"
 	default:
 		by, status, text = closedByStop, string(faas.StatusError), "the instance was stopped during the request"

@@ -161,9 +161,6 @@ func checkWorld(t *rapid.T) {
 			c.Event(f.event, now)
 		}
 		s.add(c.Take())
-		if debugFact != nil {
-			debugFact(f, c)
-		}
 		// A restart loses what was held, and who sent it sends it again. Whose
 		// clock is ahead is learned anew then, so that is left out.
 		if w.offset == 0 && rapid.IntRange(0, 19).Draw(t, "restart") == 0 {
