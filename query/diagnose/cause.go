@@ -33,8 +33,9 @@ const (
 
 const (
 	// replacedWithin is how long after an instance's death a start may still be
-	// its replacement.
-	replacedWithin = time.Minute
+	// its replacement; missedWithin, if there was no other instance to serve.
+	replacedWithin = 10 * time.Second
+	missedWithin   = 10 * time.Minute
 	// heardWithin is how lately an instance whose end nobody has told must have
 	// become ready, or have had a request, to count as one that is there.
 	heardWithin = time.Hour
@@ -193,16 +194,18 @@ func changed(w *weighed) (kind, evidence string) {
 	default:
 		kind = causeConfiguration
 	}
-	return kind, fmt.Sprintf("The start before, %s, was of another %s: %.19s, now %.19s.", ago(w.at, before.BegunAt), c.What, c.Before, c.After)
+	return kind, fmt.Sprintf("The function's last start, %s before, was of another %s: %.19s, now %.19s.",
+		duration(read.Millis(w.at.Sub(before.BegunAt))), c.What, c.Before, c.After)
 }
-
-// ago says how long before at something was.
-func ago(at, t time.Time) string { return duration(read.Millis(at.Sub(t))) + " before" }
 
 // death is that of the instance that stopped last, if it was not replaced yet.
 func death(w *weighed) (kind, evidence string) {
 	n := w.stopped
-	if n == nil || w.at.Sub(*n.StoppedAt) > replacedWithin {
+	within := missedWithin
+	if w.facts.Ready > w.facts.Busy {
+		within = replacedWithin
+	}
+	if n == nil || w.at.Sub(*n.StoppedAt) > within {
 		return "", ""
 	}
 	for i := range w.earlier {
@@ -226,7 +229,7 @@ func death(w *weighed) (kind, evidence string) {
 	default:
 		return "", ""
 	}
-	return kind, fmt.Sprintf("Instance %s %s %s.", n.Instance, how, ago(w.at, *n.StoppedAt))
+	return kind, fmt.Sprintf("Instance %s %s; this one was demanded %s later.", n.Instance, how, duration(read.Millis(w.at.Sub(*n.StoppedAt))))
 }
 
 func retry(w *weighed) (kind, evidence string) {
@@ -266,7 +269,7 @@ func reclaimed(w *weighed) (kind, evidence string) {
 	if l == nil {
 		return "", ""
 	}
-	evidence = fmt.Sprintf("No instance was left: the last one, %s, had stopped (%s) %s", l.Instance, cmp.Or(l.Reason, "no reason is known"), ago(w.at, l.StoppedAt))
+	evidence = fmt.Sprintf("No instance was left: the last one, %s, had stopped (%s) %s before", l.Instance, cmp.Or(l.Reason, "no reason is known"), duration(l.GapMS))
 	if l.KeptMS != nil {
 		evidence += fmt.Sprintf(", %s after its last request", duration(*l.KeptMS))
 	}
