@@ -46,8 +46,13 @@ type service struct {
 
 func start(t *testing.T, conn driver.Conn) *service {
 	t.Helper()
+	return startWith(t, conn, aggregator.DefaultConfig())
+}
+
+func startWith(t *testing.T, conn driver.Conn, cfg aggregator.Config) *service {
+	t.Helper()
 	reg := prometheus.NewRegistry()
-	a := aggregator.New(aggregator.DefaultConfig(), conn, slog.New(slog.DiscardHandler), reg, noop.NewTracerProvider())
+	a := aggregator.New(cfg, conn, slog.New(slog.DiscardHandler), reg, noop.NewTracerProvider())
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()

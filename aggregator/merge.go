@@ -25,6 +25,7 @@ type merger struct {
 	outstanding map[*submission]bool // taken in, not answered yet
 
 	gathering batch     // settled, not handed to the writer yet
+	forgot    bool      // what was forgotten may not be in the store yet
 	lastWrite time.Time // when the writer got its last batch
 	writing   bool
 	toWriter  chan *batch
@@ -120,6 +121,9 @@ func (m *merger) take(ctx context.Context, s *submission) {
 		m.finish(s, err)
 		return
 	}
+	if !m.outstanding[s] {
+		return // a batch before it could not be written
+	}
 	now := time.Now()
 	// Events first: they are what the lines beside them wait for.
 	for i := range s.Events {
@@ -158,6 +162,12 @@ func (m *merger) recall(ctx context.Context, s *submission) error {
 	refs := make([]faas.Ref, 0, len(missing))
 	for r := range missing {
 		refs = append(refs, r)
+		m.correlator.Forget(correlate.KeyOf(r)) // it may be known as of later
+	}
+	if m.gather(); m.forgot {
+		if err := m.flush(ctx); err != nil {
+			return err
+		}
 	}
 	found, err := m.read(ctx, refs)
 	if err != nil {
@@ -191,17 +201,37 @@ func (m *merger) read(ctx context.Context, refs []faas.Ref) (map[faas.Ref]*recal
 	}
 }
 
+// flush writes all that was gathered, and waits for it. Only what has been
+// forgotten and comes again at once needs that.
+func (m *merger) flush(ctx context.Context) error {
+	for m.hand(0); m.writing; m.hand(0) {
+		select {
+		case r := <-m.written:
+			m.answer(r)
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the store before a recall: %w", ctx.Err())
+		}
+	}
+	m.forgot = false
+	return nil
+}
+
 // gather moves what is settled into the batch that is being gathered.
 func (m *merger) gather() {
 	out := m.correlator.Take()
 	b := &m.gathering
-	b.Logs = append(b.Logs, out.Logs...)
+	if b.Logs == nil {
+		b.Logs = out.Logs
+	} else {
+		b.Logs = append(b.Logs, out.Logs...)
+	}
 	b.Invocations = append(b.Invocations, out.Invocations...)
 	b.ColdStarts = append(b.ColdStarts, out.ColdStarts...)
 	b.Phases = append(b.Phases, out.Phases...)
 	b.Layers = append(b.Layers, out.Layers...)
 	b.Ledgers = append(b.Ledgers, out.Ledgers...)
 	b.Gaps = append(b.Gaps, out.Gaps...)
+	m.forgot = m.forgot || out.Forgotten > 0
 	m.metrics.observe(&out)
 	for _, t := range out.Released {
 		m.settled(t.(*submission)) // all our tickets are submissions

@@ -103,12 +103,21 @@ func (c *Correlator) Known(k Key, at time.Time) bool {
 	return i != nil && at.After(i.horizon)
 }
 
+// Forget settles what is held of an instance and forgets it, so that it can be
+// restored as of an earlier time. What Take gives out must be in the store before.
+func (c *Correlator) Forget(k Key) {
+	if i := c.instances[k]; i != nil {
+		c.settleAll(i)
+		c.forget(i)
+		c.out.Forgotten++
+	}
+}
+
 // Restore tells what the store knows of an instance: nil and empty are fine.
 // Starts are those of its lives, lines are the newest ones, in the order of time.
 func (c *Correlator) Restore(k Key, starts []schema.ColdStartRow, invocations []schema.InvocationRow, lines []schema.LogRow, now time.Time) {
-	if old := c.instances[k]; old != nil {
-		c.settleAll(old)
-		c.forget(old)
+	if c.instances[k] != nil {
+		return
 	}
 	i := c.use(k, now)
 	i.restore(starts, invocations)
