@@ -94,3 +94,29 @@ func TestLittleMemory(t *testing.T) {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
+
+// TestOldLines: events that come long after their lines, of which only a few are
+// remembered, correct all of them; so does another aggregator.
+func TestOldLines(t *testing.T) {
+	conn := migrated(t)
+	cfg := aggregator.DefaultConfig()
+	cfg.Correlate.InstanceLines = 5
+	s := startWith(t, conn, cfg)
+	var bodies []string
+	for n := range 40 {
+		bodies = append(bodies, fmt.Sprint("line ", n))
+	}
+	must(t, s.client.Push(t.Context(), "default", lines(0, bodies...)))
+	must(t, s.client.Push(t.Context(), "default", lines(40, bodies...)))
+	must(t, s.client.SendEvents(t.Context(), []faas.Event{
+		event("1", 0, faas.InvocationStarted{RequestID: "req-a"}), event("2", 30, faas.InvocationEnded{RequestID: "req-a", StartedAt: at(0), Status: faas.StatusOK}),
+	}))
+	s.stop()
+	s = startWith(t, conn, cfg)
+	must(t, s.client.SendEvents(t.Context(), []faas.Event{event("3", 50, faas.InvocationStarted{RequestID: "req-b"})}))
+	const sql = `SELECT concat(request_id, ' ', toString(attribution), ' ', toString(count()))
+		FROM logs FINAL WHERE stream = 'stdout' GROUP BY request_id, attribution ORDER BY min(ts)`
+	if diff := cmp.Diff("req-a window 31\nreq-a late 19\nreq-b window 30\n", query(t, conn, sql)); diff != "" {
+		t.Error(diff)
+	}
+}

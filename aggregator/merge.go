@@ -10,6 +10,7 @@ import (
 	"github.com/coldscope/coldscope/aggregator/recall"
 	"github.com/coldscope/coldscope/internal/clickhouse"
 	"github.com/coldscope/coldscope/internal/faas"
+	"github.com/coldscope/coldscope/internal/schema"
 )
 
 // batch is what is written together, and who waits for it.
@@ -134,9 +135,48 @@ func (m *merger) take(ctx context.Context, s *submission) {
 		m.correlator.Line(&s.Lines[i], s, now)
 	}
 	s.Lines, s.Events = nil, nil
-	m.gather()
+	if err := m.recheck(ctx, m.gather()); err != nil {
+		m.finish(s, err)
+	}
 	m.settled(s)
 }
+
+// recheck corrects lines that the correlator has forgotten. They are read as the
+// store has them: what is on its way there is waited for.
+func (m *merger) recheck(ctx context.Context, overdue []correlate.Span) error {
+	if len(overdue) == 0 {
+		return nil
+	}
+	if err := m.flush(ctx); err != nil {
+		return err
+	}
+	oldest := time.Now().Add(-m.cfg.Recall)
+	for _, span := range overdue {
+		if span.From.Before(oldest) {
+			span.From = oldest
+		}
+		ref := faas.Ref{Tenant: span.Tenant, Namespace: span.Namespace, Function: span.Function, Instance: span.Instance}
+		for more := true; more; {
+			lines, err := retrying(ctx, m, func() ([]schema.LogRow, error) {
+				return recall.Lines(ctx, m.conn, ref, span.From, span.To, recheckLines)
+			})
+			if err != nil {
+				return err
+			}
+			m.correlator.Recheck(span.Key, lines)
+			m.gather()
+			if more = len(lines) == recheckLines; more {
+				to := lines[len(lines)-1].Time
+				more = to.Before(span.To)
+				span.To = to
+			}
+		}
+	}
+	return nil
+}
+
+// recheckLines is how many lines are read at a time.
+const recheckLines = 5000
 
 // recall reads back what the store knows of the instances that the
 // correlator does not remember.
@@ -188,8 +228,13 @@ func (m *merger) read(ctx context.Context, refs []faas.Ref) (map[faas.Ref]*recal
 	limits := recall.Limits{
 		Since: time.Now().Add(-m.cfg.Recall), Lines: m.cfg.Correlate.InstanceLines, Invocations: correlate.MaxInvocations,
 	}
+	return retrying(ctx, m, func() (map[faas.Ref]*recall.Memory, error) { return recall.Read(ctx, m.conn, refs, limits) })
+}
+
+// retrying reads again while the engine is away, until ctx ends.
+func retrying[T any](ctx context.Context, m *merger, read func() (T, error)) (T, error) {
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		found, err := recall.Read(ctx, m.conn, refs, limits)
+		found, err := read()
 		if err == nil || ctx.Err() != nil || !clickhouse.Retryable(err) {
 			return found, err
 		}
@@ -216,8 +261,9 @@ func (m *merger) flush(ctx context.Context) error {
 	return nil
 }
 
-// gather moves what is settled into the batch that is being gathered.
-func (m *merger) gather() {
+// gather moves what is settled into the batch that is being gathered, and gives
+// what is to be rechecked.
+func (m *merger) gather() []correlate.Span {
 	out := m.correlator.Take()
 	b := &m.gathering
 	if b.Logs == nil {
@@ -236,6 +282,7 @@ func (m *merger) gather() {
 	for _, t := range out.Released {
 		m.settled(t.(*submission)) // all our tickets are submissions
 	}
+	return out.Overdue
 }
 
 // settled counts down what a submission waits for. When nothing is left, the

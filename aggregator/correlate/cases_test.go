@@ -20,8 +20,9 @@ import (
 	"github.com/coldscope/coldscope/internal/schema"
 )
 
-// epoch is the time 0 of the cases, which count in milliseconds.
-var epoch = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+// epoch is the time 0 of the cases, which count in milliseconds. No time is in
+// whole seconds: those are taken for less exact ones.
+var epoch = time.Date(2026, 11, 1, 12, 0, 0, 500_000, time.UTC)
 
 func at(ms int) time.Time { return epoch.Add(time.Duration(ms) * time.Millisecond) }
 

@@ -67,6 +67,9 @@ func (c *Correlator) synchronize(i *instance) {
 	}
 	i.index(0)
 	c.doubt(i, time.Time{})
+	if i.dropped.After(i.horizon) {
+		c.overdue(i, time.Time{})
+	}
 }
 
 // bounds are what the two accounts of one start say. A time in whole seconds is

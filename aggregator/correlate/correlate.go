@@ -63,6 +63,13 @@ type Output struct {
 	Started     []Start // starts that became ready, for metrics
 	Corrected   int     // rows in Logs that correct an earlier one
 	Forgotten   int     // instances that did not fit the memory any more
+	Overdue     []Span  // lines that are forgotten, and to be looked at again: see Recheck
+}
+
+// Span is an instance's lines of a time, both ends in it, on the lines' clock.
+type Span struct {
+	Key
+	From, To time.Time
 }
 
 // Start is one finished start, and one phase of it if Phase is set.
@@ -122,11 +129,31 @@ func (c *Correlator) Restore(k Key, starts []schema.ColdStartRow, invocations []
 	i := c.use(k, now)
 	i.restore(starts, invocations)
 	c.charge(i)
+	if len(lines) >= c.cfg.InstanceLines {
+		i.dropped = lines[0].Time
+	}
 	for n := range lines {
 		r := i.restored(&lines[n])
 		c.memory += r.size()
 		c.remember(i, r)
 		c.revision = max(c.revision, lines[n].Revision)
+	}
+}
+
+// Recheck corrects lines of an instance that the correlator has forgotten, as
+// the store holds them.
+func (c *Correlator) Recheck(k Key, rows []schema.LogRow) {
+	i := c.instances[k]
+	if i == nil {
+		return
+	}
+	for n := range rows {
+		c.revision = max(c.revision, rows[n].Revision)
+		if r := i.restored(&rows[n]); r.time.After(i.horizon) && i.attribute(r, c.cfg.Grace) {
+			r.owner = i
+			c.give(r)
+			c.out.Corrected++
+		}
 	}
 }
 
@@ -157,6 +184,9 @@ func (c *Correlator) Event(e *faas.Event, now time.Time) {
 	i.hear(e)
 	if from, changed := c.apply(i, e); changed {
 		c.doubt(i, from)
+		if !from.After(i.dropped) && i.dropped.After(i.horizon) {
+			c.overdue(i, from)
+		}
 	}
 	c.synchronize(i)
 	c.charge(i)
@@ -261,6 +291,9 @@ func (c *Correlator) drop(r *remembered) {
 	if r.fresh {
 		c.attributeDoubted()
 	}
+	if r.time.After(i.dropped) {
+		i.dropped = r.time
+	}
 	c.free(r)
 	n := 0
 	for n < len(i.lines) && i.lines[n].owner == nil {
@@ -321,6 +354,22 @@ func (c *Correlator) doubt(i *instance, from time.Time) {
 	}
 }
 
+// overdue notes that lines which are forgotten may belong elsewhere, too.
+func (c *Correlator) overdue(i *instance, from time.Time) {
+	if from.Before(i.horizon) {
+		from = i.horizon
+	}
+	for n := range c.out.Overdue {
+		if s := &c.out.Overdue[n]; s.Key == i.key {
+			if from.Before(s.From) {
+				s.From = from
+			}
+			return
+		}
+	}
+	c.out.Overdue = append(c.out.Overdue, Span{i.key, from, i.dropped})
+}
+
 func (c *Correlator) attributeDoubted() {
 	for _, i := range c.doubted {
 		c.attribute(i)
@@ -347,10 +396,15 @@ func (c *Correlator) attribute(i *instance) {
 		default:
 			continue
 		}
-		c.revision++
-		c.out.Logs = append(c.out.Logs, schema.LogRow{})
-		r.fill(&c.out.Logs[len(c.out.Logs)-1], c.revision)
+		c.give(r)
 	}
+}
+
+// give gives a line's row out.
+func (c *Correlator) give(r *remembered) {
+	c.revision++
+	c.out.Logs = append(c.out.Logs, schema.LogRow{})
+	r.fill(&c.out.Logs[len(c.out.Logs)-1], c.revision)
 }
 
 // queue holds lines in the order in which they were put in, those that have

@@ -39,9 +39,10 @@ type instance struct {
 	forgotten   bool      // it had earlier ones, that are not remembered
 	horizon     time.Time // up to which they have been forgotten, on the lines' clock
 
-	origin *origin       // of its newest line
-	lines  []*remembered // by time
-	held   []held        // by arrival
+	origin  *origin       // of its newest line
+	lines   []*remembered // by time
+	dropped time.Time     // of the newest line that is not remembered any more
+	held    []held        // by arrival
 
 	doubted   bool // lines from doubtFrom on have to be looked at
 	doubtFrom time.Time

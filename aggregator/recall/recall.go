@@ -25,6 +25,8 @@ var (
 	invocationsSQL string
 	//go:embed sql/logs.sql
 	logsSQL string
+	//go:embed sql/span.sql
+	spanSQL string
 )
 
 // Limits bounds what is read per instance: its newest lines since Since, and
@@ -87,7 +89,7 @@ func (r *reader) of(ref faas.Ref) *Memory {
 func (r *reader) query(ctx context.Context, sql string, limit int, scan func(driver.Rows) error) error {
 	ctx = ch.Context(ctx, ch.WithExternalTable(r.wanted), ch.WithParameters(ch.Parameters{
 		"limit": strconv.Itoa(limit),
-		"since": r.limits.Since.UTC().Format("2006-01-02 15:04:05.000000000"),
+		"since": stamp(r.limits.Since),
 	}))
 	rows, err := r.conn.Query(ctx, sql)
 	if err != nil {
@@ -128,12 +130,48 @@ func (r *reader) invocations(ctx context.Context) error {
 
 func (r *reader) lines(ctx context.Context) error {
 	return r.query(ctx, logsSQL, r.limits.Lines, func(rows driver.Rows) error {
-		var l schema.LogRow
-		err := rows.Scan(&l.Tenant, &l.Namespace, &l.Function, &l.Version, &l.Instance, &l.Host, &l.Time, &l.Stream,
-			&l.RequestID, &l.Attribution, &l.Candidates, &l.Body, &l.Truncated, &l.FileID, &l.Offset, &l.Revision,
-			(*uint8)(&l.Severity), &l.TraceID, &l.SpanID, (*schema.AttributeMap)(&l.Attributes), &l.Raw)
+		l, err := scanLine(rows)
 		m := r.of(faas.Ref{Tenant: l.Tenant, Namespace: l.Namespace, Function: l.Function, Instance: l.Instance})
 		m.Lines = append(m.Lines, l)
 		return err
 	})
+}
+
+// Lines reads the lines of one instance from a time on until another one, both
+// in it, the newest first and at most limit. Ref is taken without its version.
+func Lines(ctx context.Context, conn driver.Conn, ref faas.Ref, from, to time.Time, limit int) (lines []schema.LogRow, err error) {
+	rows, err := conn.Query(ch.Context(ctx, ch.WithParameters(ch.Parameters{
+		"tenant": ref.Tenant, "namespace": ref.Namespace, "function": ref.Function, "instance": ref.Instance,
+		"from": stamp(from), "to": stamp(to), "limit": strconv.Itoa(limit),
+	})), spanSQL)
+	if err != nil {
+		return nil, fmt.Errorf("recall lines of instance %s: %w", ref.Instance, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		l, err := scanLine(rows)
+		if err != nil {
+			return nil, fmt.Errorf("recall lines of instance %s: %w", ref.Instance, err)
+		}
+		lines = append(lines, l)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("recall lines of instance %s: %w", ref.Instance, err)
+	}
+	return lines, nil
+}
+
+// stamp is t as a parameter; times before 1970 are 1970.
+func stamp(t time.Time) string {
+	if t.Unix() < 0 {
+		t = time.Unix(0, 0)
+	}
+	return t.UTC().Format("2006-01-02 15:04:05.000000000")
+}
+
+func scanLine(rows driver.Rows) (l schema.LogRow, err error) {
+	err = rows.Scan(&l.Tenant, &l.Namespace, &l.Function, &l.Version, &l.Instance, &l.Host, &l.Time, &l.Stream,
+		&l.RequestID, &l.Attribution, &l.Candidates, &l.Body, &l.Truncated, &l.FileID, &l.Offset, &l.Revision,
+		(*uint8)(&l.Severity), &l.TraceID, &l.SpanID, (*schema.AttributeMap)(&l.Attributes), &l.Raw)
+	return l, err
 }
