@@ -169,7 +169,7 @@ func (l *life) settle(offset time.Duration) {
 			*f.at = f.observed.Add(offset)
 		}
 	}
-	if !l.from.IsZero() && !(l.demanded.IsZero() && l.ready.IsZero()) {
+	if begun := !l.demanded.IsZero() || !l.ready.IsZero(); begun && !l.from.IsZero() {
 		l.from = l.demanded
 		if l.demanded.IsZero() || !l.ready.IsZero() && l.ready.Before(l.demanded) {
 			l.from = l.ready

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -121,14 +122,14 @@ func (i *simulated) add(f fact) {
 
 func (i *simulated) tell(d faas.Data) {
 	i.add(fact{arrives: i.arrive(), event: &faas.Event{
-		ID: fmt.Sprint(len(i.facts)), Source: "platform", Time: at(i.now + i.offset), Ref: i.ref, Data: d,
+		ID: strconv.Itoa(len(i.facts)), Source: "platform", Time: at(i.now + i.offset), Ref: i.ref, Data: d,
 	}})
 }
 
 // course tells a fact of the instance's course. Those of a later life arrive
 // after those of an earlier one.
 func (i *simulated) course(d faas.Data, observed bool) {
-	e := &faas.Event{ID: fmt.Sprint(len(i.facts)), Source: "platform", Time: at(i.now + i.offset), Ref: i.ref, Data: d}
+	e := &faas.Event{ID: strconv.Itoa(len(i.facts)), Source: "platform", Time: at(i.now + i.offset), Ref: i.ref, Data: d}
 	if observed {
 		e.Source, e.Observed, e.Time = "host", true, at(i.now)
 	}

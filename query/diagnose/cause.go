@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/coldscope/coldscope/internal/faas"
@@ -161,7 +162,7 @@ func changed(w *weighed) (kind, evidence string) {
 		if bytes == nil {
 			return ""
 		}
-		return fmt.Sprint(*bytes)
+		return strconv.FormatInt(*bytes, 10)
 	}
 	version := compare("version", or(before.Version), w.Version)
 	digest := compare("digest", or(before.Digest), w.Digest)

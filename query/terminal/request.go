@@ -95,20 +95,20 @@ func (s *screen) header(page *read.Page) {
 
 // why says why there was a start, and who else waited for it.
 func (s *screen) why(c *read.ColdStart) {
-	text := ""
+	var says []string
 	if c.Cause != nil {
-		text = "started because (" + clean(c.Cause.Kind) + "): " + clean(c.Cause.Evidence)
+		says = append(says, "started because ("+clean(c.Cause.Kind)+"): "+clean(c.Cause.Evidence))
 		for _, b := range c.Cause.Besides {
-			text += " " + clean(b.Evidence)
+			says = append(says, clean(b.Evidence))
 		}
 	}
 	if c.Waiting != nil && c.Waiting.Count > 0 {
-		text = strings.TrimSpace(text + " " + plural(int(min(c.Waiting.Count, math.MaxInt32)), "request") + " waited behind it.")
+		says = append(says, plural(int(min(c.Waiting.Count, math.MaxInt32)), "request")+" waited behind it.")
 	}
-	if text == "" {
+	if len(says) == 0 {
 		return
 	}
-	for _, row := range wrap(text, s.width) {
+	for _, row := range wrap(strings.Join(says, " "), s.width) {
 		s.line(s.paint(dim, row))
 	}
 }
