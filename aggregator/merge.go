@@ -156,6 +156,11 @@ func (m *merger) recheck(ctx context.Context, overdue []correlate.Span) error {
 			span.From = oldest
 		}
 		ref := faas.Ref{Tenant: span.Tenant, Namespace: span.Namespace, Function: span.Function, Instance: span.Instance}
+		if !m.correlator.Known(span.Key, span.To) { // it did not fit the memory
+			if err := m.restore(ctx, map[faas.Ref]bool{ref: true}); err != nil {
+				return err
+			}
+		}
 		for more := true; more; {
 			lines, err := retrying(ctx, m, func() ([]schema.LogRow, error) {
 				return recall.Lines(ctx, m.conn, ref, span.From, span.To, recheckLines)
@@ -196,6 +201,12 @@ func (m *merger) recall(ctx context.Context, s *submission) error {
 	for i := range s.Lines {
 		note(s.Lines[i].Ref, s.Lines[i].Time)
 	}
+	return m.restore(ctx, missing)
+}
+
+// restore tells the correlator what the store knows of instances, which have no
+// version here.
+func (m *merger) restore(ctx context.Context, missing map[faas.Ref]bool) error {
 	if len(missing) == 0 {
 		return nil
 	}

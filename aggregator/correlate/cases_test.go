@@ -282,6 +282,22 @@ func (s *store) add(out Output) {
 	s.corrected += out.Corrected
 }
 
+// take adds what c gives out, and brings back to it what it has forgotten and
+// wants to look at again.
+func (s *store) take(c *Correlator) {
+	out := c.Take()
+	s.add(out)
+	for _, span := range out.Overdue {
+		ref := testRef
+		ref.Instance = span.Instance
+		s.recall(c, ref, span.To, at(0))
+		c.Recheck(span.Key, slices.DeleteFunc(s.sortedLines(), func(r schema.LogRow) bool {
+			return r.Instance != span.Instance || r.Time.Before(span.From) || r.Time.After(span.To)
+		}))
+		s.add(c.Take())
+	}
+}
+
 // restart gives a correlator that knows what the store knows.
 func (s *store) restart(cfg Config, now time.Time) *Correlator {
 	c := New(cfg)
@@ -296,14 +312,27 @@ func (s *store) restart(cfg Config, now time.Time) *Correlator {
 		instances[r.Instance] = true
 	}
 	for name := range instances {
-		k := KeyOf(testRef)
-		k.Instance = name
-		c.Restore(k, of(s.sortedStarts(), name, func(r *schema.ColdStartRow) string { return r.Instance }),
-			of(s.sortedInvocations(), name, func(r *schema.InvocationRow) string { return r.Instance }),
-			of(s.sortedLines(), name, func(r *schema.LogRow) string { return r.Instance }), now)
+		ref := testRef
+		ref.Instance = name
+		s.recall(c, ref, now, now)
 	}
 	return c
 }
+
+// recall restores what c does not know of an instance as of a time.
+func (s *store) recall(c *Correlator, ref faas.Ref, as, now time.Time) {
+	k, name := KeyOf(ref), ref.Instance
+	if c.Known(k, as) {
+		return
+	}
+	c.Forget(k)
+	s.take(c)
+	c.Restore(k, of(s.sortedStarts(), name, func(r *schema.ColdStartRow) string { return r.Instance }),
+		of(s.sortedInvocations(), name, func(r *schema.InvocationRow) string { return r.Instance }),
+		newest(of(s.sortedLines(), name, func(r *schema.LogRow) string { return r.Instance }), c.cfg.InstanceLines), now)
+}
+
+func newest[T any](rows []T, n int) []T { return rows[max(0, len(rows)-n):] }
 
 // of gives the rows of an instance.
 func of[T any](rows []T, instance string, get func(*T) string) []T {

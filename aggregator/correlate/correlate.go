@@ -141,7 +141,7 @@ func (c *Correlator) Restore(k Key, starts []schema.ColdStartRow, invocations []
 }
 
 // Recheck corrects lines of an instance that the correlator has forgotten, as
-// the store holds them.
+// the store holds them. The instance itself must be Known.
 func (c *Correlator) Recheck(k Key, rows []schema.LogRow) {
 	i := c.instances[k]
 	if i == nil {

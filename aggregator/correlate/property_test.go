@@ -135,8 +135,8 @@ func compare(t *rapid.T, facts []fact, s *store) {
 
 // TestWorlds: of whatever happens on several instances, by one request at a
 // time or several, with retries, crashes and second lives, in whatever order it
-// is told and however often, and wherever the aggregator is restarted: every line
-// is stored once; one of an instance with one request at a time has its true
+// is told and however often, wherever the aggregator is restarted, and however
+// little it remembers: every line is stored once; one of an instance with one request at a time has its true
 // request; no line ever has a wrong one by its own word or by a window, and an
 // ambiguous one names its true request among the candidates; and every attempt
 // has the outcome that the platform told, else that which its instance's end tells.
@@ -149,32 +149,43 @@ func TestWorlds(t *testing.T) {
 func checkWorld(t *rapid.T) {
 	w := drawWorld(t)
 	slices.SortStableFunc(w.facts, func(a, b fact) int { return cmp.Compare(a.arrives, b.arrives) })
-	c, s := New(DefaultConfig()), newStore()
+	cfg := DefaultConfig()
+	if rapid.IntRange(0, 3).Draw(t, "remembers few lines") == 0 {
+		cfg.InstanceLines = 2
+	}
+	if w.offset == 0 && rapid.IntRange(0, 3).Draw(t, "remembers little") == 0 {
+		cfg.Memory = rapid.IntRange(1, 16).Draw(t, "KiB") << 10
+	}
+	c, s := New(cfg), newStore()
 	now := at(0)
 	for i := range w.facts {
 		f := &w.facts[i]
 		now = at(f.arrives)
 		c.Advance(now)
+		s.take(c)
 		if f.line != nil {
+			s.recall(c, f.line.Ref, f.line.Time, now)
 			c.Line(f.line, i, now)
 		} else {
+			s.recall(c, f.event.Ref, f.event.Time, now)
 			c.Event(f.event, now)
 		}
-		s.add(c.Take())
+		s.take(c)
 		// A restart loses what was held, and who sent it sends it again. Whose
 		// clock is ahead is learned anew then, so that is left out.
 		if w.offset == 0 && rapid.IntRange(0, 19).Draw(t, "restart") == 0 {
-			c = s.restart(DefaultConfig(), now)
+			c = s.restart(cfg, now)
 			for n := range w.facts[:i+1] {
 				if l := w.facts[n].line; l != nil && s.released[n] == 0 {
+					s.recall(c, l.Ref, l.Time, now)
 					c.Line(l, n, now)
 				}
 			}
-			s.add(c.Take())
+			s.take(c)
 		}
 	}
 	c.Advance(now.Add(time.Hour))
-	s.add(c.Take())
+	s.take(c)
 	for i := range w.facts {
 		f := &w.facts[i]
 		if f.line == nil {
