@@ -281,14 +281,13 @@ func (c *Correlator) remember(i *instance, r *remembered) {
 	}
 }
 
-// drop forgets a line that has been given out. One that has not been given out
-// stays until the next time.
+// drop forgets a line, when what is in doubt of it is settled.
 func (c *Correlator) drop(r *remembered) {
 	if r.owner == nil {
 		return
 	}
 	i := r.owner
-	if r.fresh {
+	if i.doubted && !r.time.Before(i.doubtFrom) {
 		c.attributeDoubted()
 	}
 	if r.time.After(i.dropped) {
