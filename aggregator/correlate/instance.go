@@ -214,6 +214,11 @@ func (i *instance) endOf(v *invocation) time.Time {
 // openIn gathers the invocations that were open at some time between from and
 // to, one of each request, in buf, as many as fit.
 func (i *instance) openIn(from, to time.Time, buf []*invocation) []*invocation {
+	if len(i.running) == 1 && !i.running[0].start.After(to) { // as it mostly is
+		if latest := i.invocations[len(i.invocations)-1].latest; latest == nil || i.endOf(latest).Before(from) {
+			return append(buf, i.running[0])
+		}
+	}
 	add := func(v *invocation) bool {
 		for _, other := range buf {
 			if other.requestID == v.requestID {
