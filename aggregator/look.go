@@ -192,7 +192,7 @@ func (m *merger) looked(r lookResult, now time.Time) {
 	}
 	m.metrics.looks.WithLabelValues("facts").Add(float64(len(r.looks)))
 	for ref, memory := range r.found {
-		if m.correlator.Known(correlate.KeyOf(ref)) { // else it will be recalled when it is met again
+		if m.correlator.Known(correlate.KeyOf(ref), now) { // else it will be recalled when it is met again
 			m.learn(ref, memory, now)
 		}
 	}
@@ -205,7 +205,8 @@ func (m *merger) learn(ref faas.Ref, memory *recall.Memory, now time.Time) {
 			m.correlator.Learn(&faas.Event{Time: *at, Ref: ref, Data: d}, now)
 		}
 	}
-	if s := memory.Start; s != nil {
+	for n := range memory.Starts {
+		s := &memory.Starts[n]
 		tell(s.DemandedAt, faas.Demanded{RequestID: value(s.RequestID), Initialization: faas.Initialization(value(s.Initialization))})
 		tell(s.ReadyAt, faas.Ready{})
 		stopped := faas.Stopped{Reason: value(s.StopReason), OOM: value(s.OOM)}
@@ -226,7 +227,7 @@ func (m *merger) review(found map[faas.Ref]*recall.Memory, now time.Time) {
 	c := correlate.New(m.cfg.Correlate)
 	for ref, memory := range found {
 		k := correlate.KeyOf(ref)
-		c.Restore(k, memory.Start, memory.Invocations, told(memory), now)
+		c.Restore(k, memory.Starts, memory.Invocations, told(memory), now)
 		c.Review(k)
 		out := c.Take()
 		m.gathering.Logs = append(m.gathering.Logs, out.Logs...)

@@ -11,6 +11,7 @@ import (
 	"github.com/coldscope/coldscope/aggregator/recall"
 	"github.com/coldscope/coldscope/internal/clickhouse"
 	"github.com/coldscope/coldscope/internal/faas"
+	"github.com/coldscope/coldscope/internal/schema"
 )
 
 // batch is what is written together, and who waits for it.
@@ -26,6 +27,7 @@ type merger struct {
 	outstanding map[*submission]bool // taken in, not answered yet
 
 	gathering batch     // settled, not handed to the writer yet
+	forgot    bool      // what was forgotten may not be in the store yet
 	lastWrite time.Time // when the writer got its last batch
 	writing   bool
 	toWriter  chan *batch
@@ -132,6 +134,9 @@ func (m *merger) take(ctx context.Context, s *submission) {
 		m.finish(s, err)
 		return
 	}
+	if !m.outstanding[s] {
+		return // a batch before it could not be written
+	}
 	now := time.Now()
 	// Events first: they are what the lines beside them wait for.
 	for i := range s.Events {
@@ -146,34 +151,90 @@ func (m *merger) take(ctx context.Context, s *submission) {
 		m.touch(s.Lines[i].Ref, s.Lines[i].Time, now)
 	}
 	s.Lines, s.Events = nil, nil
-	m.gather()
+	if err := m.recheck(ctx, m.gather()); err != nil {
+		m.finish(s, err)
+	}
 	m.settled(s)
 }
+
+// recheck corrects lines that the correlator has forgotten. They are read as the
+// store has them: what is on its way there is waited for.
+func (m *merger) recheck(ctx context.Context, overdue []correlate.Span) error {
+	if len(overdue) == 0 {
+		return nil
+	}
+	if err := m.flush(ctx); err != nil {
+		return err
+	}
+	oldest := time.Now().Add(-m.cfg.Recall)
+	for _, span := range overdue {
+		if span.From.Before(oldest) {
+			span.From = oldest
+		}
+		ref := faas.Ref{Tenant: span.Tenant, Namespace: span.Namespace, Function: span.Function, Instance: span.Instance}
+		if !m.correlator.Known(span.Key, span.To) { // it did not fit the memory
+			if err := m.restore(ctx, map[faas.Ref]bool{ref: true}); err != nil {
+				return err
+			}
+		}
+		for more := true; more; {
+			lines, err := retrying(ctx, m, func() ([]schema.LogRow, error) {
+				return recall.Lines(ctx, m.conn, ref, span.From, span.To, recheckLines)
+			})
+			if err != nil {
+				return err
+			}
+			m.correlator.Recheck(span.Key, lines)
+			m.gather()
+			if more = len(lines) == recheckLines; more {
+				to := lines[len(lines)-1].Time
+				more = to.Before(span.To)
+				span.To = to
+			}
+		}
+	}
+	return nil
+}
+
+// recheckLines is how many lines are read at a time.
+const recheckLines = 5000
 
 // recall reads back what the store knows of the instances that the
 // correlator does not remember.
 func (m *merger) recall(ctx context.Context, s *submission) error {
 	missing := map[faas.Ref]bool{}
-	note := func(r faas.Ref) {
+	note := func(r faas.Ref, at time.Time) {
 		r.Version = ""
-		if !m.correlator.Known(correlate.KeyOf(r)) {
+		if !m.correlator.Known(correlate.KeyOf(r), at) {
 			missing[r] = true
 		}
 	}
 	for i := range s.Events {
 		if !correlate.Apart(&s.Events[i]) {
-			note(s.Events[i].Ref)
+			note(s.Events[i].Ref, s.Events[i].Time)
 		}
 	}
 	for i := range s.Lines {
-		note(s.Lines[i].Ref)
+		note(s.Lines[i].Ref, s.Lines[i].Time)
 	}
+	return m.restore(ctx, missing)
+}
+
+// restore tells the correlator what the store knows of instances, which have no
+// version here.
+func (m *merger) restore(ctx context.Context, missing map[faas.Ref]bool) error {
 	if len(missing) == 0 {
 		return nil
 	}
 	refs := make([]faas.Ref, 0, len(missing))
 	for r := range missing {
 		refs = append(refs, r)
+		m.correlator.Forget(correlate.KeyOf(r)) // it may be known as of later
+	}
+	if m.gather(); m.forgot {
+		if err := m.flush(ctx); err != nil {
+			return err
+		}
 	}
 	found, err := m.read(ctx, refs, recall.Limits{
 		Since: time.Now().Add(-m.cfg.Recall), Lines: m.cfg.Correlate.InstanceLines, Invocations: correlate.MaxInvocations,
@@ -187,14 +248,19 @@ func (m *merger) recall(ctx context.Context, s *submission) error {
 		if memory == nil {
 			memory = &recall.Memory{}
 		}
-		m.correlator.Restore(correlate.KeyOf(r), memory.Start, memory.Invocations, memory.Lines, now)
+		m.correlator.Restore(correlate.KeyOf(r), memory.Starts, memory.Invocations, memory.Lines, now)
 	}
 	return nil
 }
 
 func (m *merger) read(ctx context.Context, refs []faas.Ref, limits recall.Limits) (map[faas.Ref]*recall.Memory, error) {
+	return retrying(ctx, m, func() (map[faas.Ref]*recall.Memory, error) { return recall.Read(ctx, m.conn, refs, limits) })
+}
+
+// retrying reads again while the engine is away, until ctx ends.
+func retrying[T any](ctx context.Context, m *merger, read func() (T, error)) (T, error) {
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		found, err := recall.Read(ctx, m.conn, refs, limits)
+		found, err := read()
 		if err == nil || ctx.Err() != nil || !clickhouse.Retryable(err) {
 			return found, err
 		}
@@ -206,21 +272,43 @@ func (m *merger) read(ctx context.Context, refs []faas.Ref, limits recall.Limits
 	}
 }
 
-// gather moves what is settled into the batch that is being gathered.
-func (m *merger) gather() {
+// flush writes all that was gathered, and waits for it. Only what has been
+// forgotten and comes again at once needs that.
+func (m *merger) flush(ctx context.Context) error {
+	for m.hand(0); m.writing; m.hand(0) {
+		select {
+		case r := <-m.written:
+			m.answer(r)
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the store before a recall: %w", ctx.Err())
+		}
+	}
+	m.forgot = false
+	return nil
+}
+
+// gather moves what is settled into the batch that is being gathered, and gives
+// what is to be rechecked.
+func (m *merger) gather() []correlate.Span {
 	out := m.correlator.Take()
 	b := &m.gathering
-	b.Logs = append(b.Logs, out.Logs...)
+	if b.Logs == nil {
+		b.Logs = out.Logs
+	} else {
+		b.Logs = append(b.Logs, out.Logs...)
+	}
 	b.Invocations = append(b.Invocations, out.Invocations...)
 	b.ColdStarts = append(b.ColdStarts, out.ColdStarts...)
 	b.Phases = append(b.Phases, out.Phases...)
 	b.Layers = append(b.Layers, out.Layers...)
 	b.Ledgers = append(b.Ledgers, out.Ledgers...)
 	b.Gaps = append(b.Gaps, out.Gaps...)
+	m.forgot = m.forgot || out.Forgotten > 0
 	m.metrics.observe(&out)
 	for _, t := range out.Released {
 		m.settled(t.(*submission)) // all our tickets are submissions
 	}
+	return out.Overdue
 }
 
 // settled counts down what a submission waits for. When nothing is left, the

@@ -24,6 +24,7 @@ type metrics struct {
 	events        *prometheus.CounterVec
 	lines         *prometheus.CounterVec
 	corrections   prometheus.Counter
+	forgotten     prometheus.Counter
 	rows          *prometheus.CounterVec
 	ledgers       prometheus.Counter
 	gaps          *prometheus.CounterVec
@@ -52,6 +53,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		events:      counters("coldscope_aggregator_events_total", "Events taken in by type.", "type"),
 		lines:       counters("coldscope_aggregator_lines_total", "Lines settled by attribution, corrections included.", "attribution"),
 		corrections: counter("coldscope_aggregator_corrections_total", "Lines written again because later facts gave them another request."),
+		forgotten:   counter("coldscope_aggregator_forgotten_instances_total", "Instances that did not fit the memory; they are read back from the store when they come again."),
 		rows:        counters("coldscope_aggregator_rows_total", "Rows written by table.", "table"),
 		ledgers:     counter("coldscope_aggregator_ledgers_total", "Accounts of log files taken in, each minute anew while a file is written to."),
 		gaps:        counters("coldscope_aggregator_gaps_total", "Gaps in log files that collectors told, by reason; one that is sent twice counts twice.", "reason"),
@@ -100,6 +102,7 @@ func (m *metrics) observe(out *correlate.Output) {
 		m.lines.WithLabelValues(string(out.Logs[i].Attribution)).Inc()
 	}
 	m.corrections.Add(float64(out.Corrected))
+	m.forgotten.Add(float64(out.Forgotten))
 	m.ledgers.Add(float64(len(out.Ledgers)))
 	for i := range out.Gaps {
 		m.gaps.WithLabelValues(out.Gaps[i].Reason).Inc()

@@ -13,7 +13,6 @@ package correlate
 
 import (
 	"container/list"
-	"slices"
 	"time"
 
 	"github.com/coldscope/coldscope/internal/faas"
@@ -26,9 +25,10 @@ type Config struct {
 	Hold time.Duration
 	// Grace is how long after an invocation's end a line still counts as its own.
 	Grace time.Duration
-	// Memory bounds the bytes of what is remembered of instances, mostly lines
-	// that may have to be corrected. The least recently used go first; the
-	// store still has them.
+	// Memory bounds the bytes of what is remembered. At most half of it is
+	// instances and their invocations, of which the least recently used go
+	// first; the rest is the newest lines, which may have to be corrected. The
+	// store still has what is forgotten.
 	Memory int
 	// InstanceLines bounds the lines remembered per instance.
 	InstanceLines int
@@ -62,6 +62,14 @@ type Output struct {
 	Released    []Ticket
 	Started     []Start // starts that became ready, for metrics
 	Corrected   int     // rows in Logs that correct an earlier one
+	Forgotten   int     // instances that did not fit the memory any more
+	Overdue     []Span  // lines that are forgotten, and to be looked at again: see Recheck
+}
+
+// Span is an instance's lines of a time, both ends in it, on the lines' clock.
+type Span struct {
+	Key
+	From, To time.Time
 }
 
 // Start is one finished start, and one phase of it if Phase is set.
@@ -77,8 +85,12 @@ type Start struct {
 type Correlator struct {
 	cfg       Config
 	instances map[Key]*instance
-	recent    *list.List  // of *instance, least recently used in front
-	memory    int         // bytes of what is remembered
+	recent    *list.List // of *instance, least recently used in front
+	last      *instance  // the one used last: lines come by instance
+	clocks    clocks
+	memory    int         // bytes of what is remembered and held
+	state     int         // those of them that are no lines
+	lines     queue       // all that are remembered, in the order of arrival
 	held      int         // lines that wait
 	doubted   []*instance // whose lines Take has to look at
 	revision  uint64
@@ -87,39 +99,76 @@ type Correlator struct {
 
 // New returns an empty correlator.
 func New(cfg Config) *Correlator {
-	return &Correlator{cfg: cfg, instances: map[Key]*instance{}, recent: list.New()}
+	return &Correlator{cfg: cfg, instances: map[Key]*instance{}, recent: list.New(), clocks: clocks{}}
 }
 
-// Known reports whether the correlator remembers the instance. What it does
-// not know the caller has to Restore first, even if the store has nothing; only
-// events that are Apart need no memory.
-func (c *Correlator) Known(k Key) bool { return c.instances[k] != nil }
+// Known reports whether the correlator remembers what the instance did at a
+// time. What it does not know the caller has to Restore first, even if the store
+// has nothing; only events that are Apart need no memory.
+func (c *Correlator) Known(k Key, at time.Time) bool {
+	i := c.instances[k]
+	return i != nil && at.After(i.horizon)
+}
+
+// Forget settles what is held of an instance and forgets it, so that it can be
+// restored as of an earlier time. What Take gives out must be in the store before.
+func (c *Correlator) Forget(k Key) {
+	if i := c.instances[k]; i != nil {
+		c.settleAll(i)
+		c.forget(i)
+		c.out.Forgotten++
+	}
+}
 
 // Restore tells what the store knows of an instance: nil and empty are fine.
-// Lines are the newest ones, in the order of time.
-func (c *Correlator) Restore(k Key, start *schema.ColdStartRow, invocations []schema.InvocationRow, lines []schema.LogRow, now time.Time) {
-	if c.Known(k) {
+// Starts are those of its lives, lines are the newest ones, in the order of time.
+func (c *Correlator) Restore(k Key, starts []schema.ColdStartRow, invocations []schema.InvocationRow, lines []schema.LogRow, now time.Time) {
+	if c.instances[k] != nil {
 		return
 	}
 	i := c.use(k, now)
-	i.restore(start, invocations)
+	i.restore(starts, invocations)
 	c.charge(i)
+	if len(lines) >= c.cfg.InstanceLines {
+		i.dropped = lines[0].Time
+	}
 	for n := range lines {
-		r := remembered{row: lines[n], explicit: idsIn(lines[n].Body)}
-		if r.row.Attribution == faas.AttributionExplicit {
-			r.explicit = append(r.explicit, r.row.RequestID) // the sender may have named it
-		}
+		r := i.restored(&lines[n])
+		c.memory += r.size()
 		c.remember(i, r)
 		c.revision = max(c.revision, lines[n].Revision)
 	}
 }
 
-// Line takes a line in, and keeps it: it must not change any more. now is the
-// time of its arrival.
+// Recheck corrects lines of an instance that the correlator has forgotten, as
+// the store holds them. The instance itself must be Known.
+func (c *Correlator) Recheck(k Key, rows []schema.LogRow) {
+	i := c.instances[k]
+	if i == nil {
+		return
+	}
+	for n := range rows {
+		c.revision = max(c.revision, rows[n].Revision)
+	}
+	c.revision++
+	for n := range rows {
+		if r := i.restored(&rows[n]); r.time.After(i.horizon) && i.attribute(r, c.cfg.Grace) {
+			r.owner = i
+			c.give(r)
+			c.out.Corrected++
+		}
+	}
+}
+
+// Line takes a line in. now is the time of its arrival.
 func (c *Correlator) Line(l *faas.Line, t Ticket, now time.Time) {
 	i := c.use(KeyOf(l.Ref), now)
-	r := remembered{row: schema.LogRow{Line: l}, explicit: explicitIDs(l), fresh: true}
-	if i.explains(&r) || i.silentSince(now.Add(-c.cfg.Hold), l.Time) {
+	if i.host == "" && l.Host != "" {
+		i.host = l.Host
+	}
+	r := i.remembered(l)
+	c.memory += r.size()
+	if i.explains(r) || i.silentSince(now.Add(-c.cfg.Hold), l.Time) {
 		c.settle(i, r, t)
 		return
 	}
@@ -135,13 +184,18 @@ func (c *Correlator) Event(e *faas.Event, now time.Time) {
 	}
 	i := c.use(KeyOf(e.Ref), now)
 	c.revision = max(c.revision+1, uint64(now.UnixNano()))
+	i.hear(e)
 	if from, changed := c.apply(i, e); changed {
 		c.doubt(i, from)
+		if !from.After(i.dropped) && i.dropped.After(i.horizon) {
+			c.overdue(i, from)
+		}
 	}
+	c.synchronize(i)
 	c.charge(i)
 	c.out.Logs = append(c.out.Logs, platformRow(i, e, c.revision))
 	i.see(e.Time)
-	c.release(i, func(h *held) bool { return i.explains(&h.remembered) })
+	c.release(i, func(h *held) bool { return i.explains(h.remembered) })
 }
 
 // Advance settles the lines that have waited long enough.
@@ -157,26 +211,30 @@ func (c *Correlator) Advance(now time.Time) {
 // Held is the number of lines that wait for an event.
 func (c *Correlator) Held() int { return c.held }
 
-// Take gives out what was settled since the last call, and forgets the
-// instances that do not fit the memory any more.
+// Take gives out what was settled since the last call, and forgets what does
+// not fit the memory any more; lines that are held for such an instance are
+// settled before.
 func (c *Correlator) Take() Output {
-	for _, i := range c.doubted {
-		c.attribute(i)
-	}
-	c.doubted = c.doubted[:0]
-	out := c.out
-	c.out = Output{}
-	for e := c.recent.Front(); e != nil && c.memory > c.cfg.Memory; {
-		i, next := e.Value.(*instance), e.Next()
-		if len(i.held) == 0 {
-			c.forget(i)
+	c.attributeDoubted()
+	for c.state > c.cfg.Memory/2 || c.memory > c.cfg.Memory {
+		if c.state <= c.cfg.Memory/2 && !c.lines.empty() {
+			c.drop(c.lines.pop())
+			continue
 		}
-		e = next
+		i := c.recent.Front().Value.(*instance)
+		c.settleAll(i)
+		c.forget(i)
+		c.out.Forgotten++
 	}
+	out := c.out
+	c.out = Output{Logs: make([]schema.LogRow, 0, len(out.Logs))}
 	return out
 }
 
 func (c *Correlator) use(k Key, now time.Time) *instance {
+	if c.last != nil && c.last.key == k {
+		return c.last
+	}
 	i := c.instances[k]
 	if i == nil {
 		i = &instance{key: k, firstSeen: now}
@@ -185,27 +243,88 @@ func (c *Correlator) use(k Key, now time.Time) *instance {
 		c.charge(i)
 	}
 	c.recent.MoveToBack(i.element)
+	c.last = i
 	return i
 }
 
-// charge counts what an instance takes beside its lines, roughly.
+// charge counts what an instance takes beside its lines, roughly. Where all of
+// them take too much, it keeps its newest invocations only.
 func (c *Correlator) charge(i *instance) {
-	const each, invocation = 1 << 10, 160
-	now := each + invocation*len(i.invocations)
+	const each, perLife, perInvocation, perPhase, enough = 1 << 10, 1 << 10, 256, 48, 64
+	if c.state > c.cfg.Memory/2-c.cfg.Memory/8 && len(i.invocations) > 2*enough {
+		i.forgetInvocations(len(i.invocations)-enough, c.cfg.Grace)
+	}
+	now := each + perLife*len(i.lives) + perInvocation*len(i.invocations) + perPhase*len(i.phases)
 	c.memory += now - i.charged
+	c.state += now - i.charged
 	i.charged = now
 }
 
 func (c *Correlator) forget(i *instance) {
-	for n := range i.lines {
-		c.memory -= i.lines[n].size()
+	for _, r := range i.lines {
+		c.free(r)
 	}
 	c.memory -= i.charged
+	c.state -= i.charged
+	i.lines, i.charged = nil, 0
 	c.recent.Remove(i.element)
 	delete(c.instances, i.key)
+	if c.last == i {
+		c.last = nil
+	}
+}
+
+// remember keeps r among the instance's lines, for corrections.
+func (c *Correlator) remember(i *instance, r *remembered) {
+	r.owner = i
+	i.insert(r)
+	c.lines.push(r)
+	if len(i.lines) > c.cfg.InstanceLines {
+		c.drop(i.lines[0])
+	}
+}
+
+// drop forgets a line, when what is in doubt of it is settled.
+func (c *Correlator) drop(r *remembered) {
+	if r.owner == nil {
+		return
+	}
+	i := r.owner
+	if i.doubted && !r.time.Before(i.doubtFrom) {
+		c.attributeDoubted()
+	}
+	if r.time.After(i.dropped) {
+		i.dropped = r.time
+	}
+	c.free(r)
+	n := 0
+	for n < len(i.lines) && i.lines[n].owner == nil {
+		i.lines[n] = nil
+		n++
+	}
+	i.lines = i.lines[n:]
+}
+
+// free takes a line's memory back; its time stays, it may lie among others.
+func (c *Correlator) free(r *remembered) {
+	if r.owner == nil {
+		return
+	}
+	c.memory -= r.size()
+	c.lines.dead++
+	*r = remembered{time: r.time}
+}
+
+// settleAll settles what is held of an instance now.
+func (c *Correlator) settleAll(i *instance) {
+	c.release(i, func(*held) bool { return true })
+	c.attributeDoubted()
 }
 
 func (c *Correlator) release(i *instance, ready func(*held) bool) {
+	if len(i.held) == 0 {
+		return
+	}
 	kept := i.held[:0]
 	for n := range i.held {
 		h := &i.held[n]
@@ -220,9 +339,9 @@ func (c *Correlator) release(i *instance, ready func(*held) bool) {
 	i.held = kept
 }
 
-func (c *Correlator) settle(i *instance, r remembered, t Ticket) {
+func (c *Correlator) settle(i *instance, r *remembered, t Ticket) {
+	c.doubt(i, r.time) // first: remembering it may drop a line that is in doubt
 	c.remember(i, r)
-	c.doubt(i, r.row.Time)
 	c.out.Released = append(c.out.Released, t)
 }
 
@@ -237,47 +356,88 @@ func (c *Correlator) doubt(i *instance, from time.Time) {
 	}
 }
 
+// overdue notes that lines which are forgotten may belong elsewhere, too.
+func (c *Correlator) overdue(i *instance, from time.Time) {
+	if from.Before(i.horizon) {
+		from = i.horizon
+	}
+	for n := range c.out.Overdue {
+		if s := &c.out.Overdue[n]; s.Key == i.key {
+			if from.Before(s.From) {
+				s.From = from
+			}
+			return
+		}
+	}
+	c.out.Overdue = append(c.out.Overdue, Span{i.key, from, i.dropped})
+}
+
+func (c *Correlator) attributeDoubted() {
+	c.revision++ // one for all: what lines have in common takes no place on the disk
+	for _, i := range c.doubted {
+		c.attribute(i)
+	}
+	clear(c.doubted)
+	c.doubted = c.doubted[:0]
+}
+
 // attribute gives the lines in doubt their request by what is known now, and
 // gives out those that are new or have another one than before.
 func (c *Correlator) attribute(i *instance) {
-	for n := i.search(i.doubtFrom); n < len(i.lines); n++ {
-		r := &i.lines[n]
-		before := r.row
-		i.attribute(r, c.cfg.Grace)
-		if !r.fresh {
-			if sameAttribution(&before, &r.row) {
-				continue
-			}
-			c.out.Corrected++
-		}
-		c.revision++
-		r.fresh, r.row.Revision = false, c.revision
-		c.out.Logs = append(c.out.Logs, r.row)
-	}
 	i.doubted = false
-	c.trim(i)
+	for n := i.search(i.doubtFrom); n < len(i.lines); n++ {
+		r := i.lines[n]
+		if r.owner == nil || !r.fresh && !r.time.After(i.horizon) {
+			continue // what was said of it then, nobody knows better now
+		}
+		changed := i.attribute(r, c.cfg.Grace)
+		switch {
+		case r.fresh:
+			r.fresh = false
+		case changed:
+			c.out.Corrected++
+		default:
+			continue
+		}
+		c.give(r)
+	}
 }
 
-func (c *Correlator) remember(i *instance, r remembered) {
-	c.memory += r.size()
-	at := len(i.lines)
-	for at > 0 && i.lines[at-1].row.Time.After(r.row.Time) {
-		at--
-	}
-	i.lines = append(i.lines, remembered{})
-	copy(i.lines[at+1:], i.lines[at:])
-	i.lines[at] = r
+// give gives a line's row out. It is given out once with a revision.
+func (c *Correlator) give(r *remembered) {
+	c.out.Logs = append(c.out.Logs, r.row(c.revision))
 }
 
-// trim forgets an instance's oldest lines; by quarters, since the rest has to
-// be moved.
-func (c *Correlator) trim(i *instance) {
-	over := len(i.lines) - c.cfg.InstanceLines
-	if over <= c.cfg.InstanceLines/4 {
-		return
+// queue holds lines in the order in which they were put in, those that have
+// been forgotten since included.
+type queue struct {
+	list []*remembered
+	head int
+	dead int // forgotten ones behind head
+}
+
+func (q *queue) empty() bool { return q.head == len(q.list) }
+
+func (q *queue) push(r *remembered) {
+	if len(q.list) == cap(q.list) && q.head+q.dead > len(q.list)/2 {
+		kept := q.list[:0]
+		for _, r := range q.list[q.head:] {
+			if r.owner != nil {
+				kept = append(kept, r)
+			}
+		}
+		clear(q.list[len(kept):])
+		q.list, q.head, q.dead = kept, 0, 0
 	}
-	for n := range over {
-		c.memory -= i.lines[n].size()
+	q.list = append(q.list, r)
+}
+
+func (q *queue) pop() *remembered {
+	r := q.list[q.head]
+	q.list[q.head] = nil
+	q.head++
+	if r.owner == nil {
+		q.dead--
 	}
-	i.lines = slices.Delete(i.lines, 0, over)
+	return r
 }

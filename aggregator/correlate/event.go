@@ -12,45 +12,81 @@ import (
 func (c *Correlator) apply(i *instance, e *faas.Event) (from time.Time, changed bool) {
 	switch d := e.Data.(type) {
 	case faas.Demanded:
-		changed = i.demanded.IsZero()
-		i.demanded, i.demandedBy, i.initialization = e.Time, d.RequestID, d.Initialization
-		c.out.ColdStarts = append(c.out.ColdStarts, demandedRow(e, d))
+		l, changed := c.life(i, e, demandedRow(e, d))
 		c.toldAll(i)
+		return i.lineTime(l.from), changed
 	case faas.PhaseDone:
 		c.phase(i, e, d)
 	case faas.LayerPulled:
 		c.out.Layers = append(c.out.Layers, layerRow(e, d, c.revision))
 	case faas.Ready:
-		changed = i.ready.IsZero()
-		i.ready = e.Time
 		row := startRow(e)
 		row.ReadyAt = &e.Time
-		c.out.ColdStarts = append(c.out.ColdStarts, row)
-		if changed && !i.demanded.IsZero() {
-			c.out.Started = append(c.out.Started, Start{Ref: e.Ref, Initialization: i.initialization, Duration: e.Time.Sub(i.demanded)})
+		l, changed := c.life(i, e, row)
+		if !l.counted && !l.demanded.IsZero() {
+			l.counted = true
+			c.out.Started = append(c.out.Started, Start{Ref: e.Ref, Initialization: l.initialization, Duration: l.ready.Sub(l.demanded)})
 		}
 		c.toldAll(i)
+		return i.lineTime(l.from), changed
 	case faas.Stopped:
-		from, changed = e.Time, i.stopped.IsZero()
-		i.stopped = e.Time
-		c.out.ColdStarts = append(c.out.ColdStarts, stoppedRow(e, d))
+		l, changed := c.life(i, e, stoppedRow(e, d))
+		c.close(i, l)
+		return i.lineTime(l.from), changed
 	case faas.InvocationStarted:
 		v, isNew := i.invocation(d.RequestID, e.Time)
-		v.queued, v.cold = d.QueuedAt, v.cold || d.ColdStart
-		from, changed = e.Time, isNew
-		if isNew && i.before(e.Time) == 0 {
-			from = time.Time{} // the first: what lies before it is init
+		v.cold = v.cold || d.ColdStart
+		if !d.QueuedAt.IsZero() {
+			v.queued = d.QueuedAt
 		}
 		c.out.Invocations = append(c.out.Invocations, startedRow(e, d))
 		c.told(i, v)
+		return i.linesFrom(v), isNew
 	case faas.InvocationEnded:
 		v, isNew := i.invocation(d.RequestID, d.StartedAt)
-		from, changed = d.StartedAt, isNew || !v.end.Equal(e.Time)
-		v.end = e.Time
-		c.out.Invocations = append(c.out.Invocations, endedRow(e, d))
+		row := endedRow(e, d)
+		if e.Time.Before(v.end) { // somebody has told a later end: that stays
+			row = schema.InvocationRow{
+				Tenant: e.Tenant, Namespace: e.Namespace, Function: e.Function, StartedAt: d.StartedAt, RequestID: d.RequestID, Instance: e.Instance,
+				MemoryPeak: row.MemoryPeak, CPUTimeNS: row.CPUTimeNS,
+			}
+		} else if !v.end.Equal(e.Time) {
+			// Of one that was open, only what comes behind its end is news.
+			if from = v.start; !isNew && e.Time.After(from) {
+				from = earlier(e.Time, i.endOf(v))
+			}
+			v.end, changed = e.Time, true
+			i.index(i.before(v.start.Add(-1)) + 1)
+		}
+		c.out.Invocations = append(c.out.Invocations, row)
 		c.told(i, v)
+		if isNew {
+			return i.linesFrom(v), true
+		}
+		return i.lineTime(from), changed
 	}
-	return from, changed
+	return time.Time{}, false
+}
+
+// earlier is the earlier one of two times of which the second may not be known.
+func earlier(a, b time.Time) time.Time {
+	if b.IsZero() || a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// linesFrom is from when on lines may belong elsewhere if v is news: from its
+// start, on the lines' clock; of the first of a life, what lies before it is init.
+func (i *instance) linesFrom(v *invocation) time.Time {
+	var l *life
+	if len(i.lives) > 0 {
+		l, _ = i.lifeAt(v.start)
+	}
+	if first := i.firstOf(l); first < len(i.invocations) && !v.start.After(i.invocations[first].start) {
+		return time.Time{}
+	}
+	return i.lineTime(v.start)
 }
 
 func (c *Correlator) phase(i *instance, e *faas.Event, d faas.PhaseDone) {
@@ -59,23 +95,36 @@ func (c *Correlator) phase(i *instance, e *faas.Event, d faas.PhaseDone) {
 		Phase: string(d.Name), Start: d.Start, End: d.End, Error: d.Error, Attributes: d.Attributes, Revision: c.revision,
 	})
 	k := phaseKey{d.Name, d.Start.UnixNano()}
-	if i.phases[k] {
+	if i.phases[k] || len(i.phases) == maxPhases {
 		return
 	}
 	if i.phases == nil {
 		i.phases = map[phaseKey]bool{}
 	}
 	i.phases[k] = true
-	c.out.Started = append(c.out.Started, Start{Ref: e.Ref, Initialization: i.initialization, Phase: d.Name, Duration: d.End.Sub(d.Start)})
+	initialization := faas.Initialization("")
+	if len(i.lives) > 0 {
+		l, _ := i.lifeAt(d.Start)
+		initialization = l.initialization
+	}
+	c.out.Started = append(c.out.Started, Start{Ref: e.Ref, Initialization: initialization, Phase: d.Name, Duration: d.End.Sub(d.Start)})
 }
 
-// told gives out whether an invocation was cold, once that can be said: its
-// own start and that of its instance are known; and again if a fact that came
-// late, such as when it was queued, says otherwise.
+// told gives out what is known of an invocation by its instance's life: whether
+// it was cold, once that can be said, since its own start and that of its
+// instance are known, and again if a fact that came late, such as when it was
+// queued, says otherwise; and how it ended, if only its instance's end is known.
 func (c *Correlator) told(i *instance, v *invocation) {
-	failed := i.ready.IsZero() && !v.end.IsZero() && i.demandedBy == v.requestID
-	wait := i.waited(v)
-	if v.told && v.wait == wait || i.demanded.IsZero() || i.ready.IsZero() && !failed {
+	if l, closed := i.closing(v); closed {
+		c.closeOne(i, l, v)
+	}
+	if len(i.lives) == 0 {
+		return
+	}
+	l, _ := i.lifeAt(v.start)
+	failed := l.ready.IsZero() && (!v.end.IsZero() || !l.stopped.IsZero()) && l.demandedBy == v.requestID
+	wait := waited(l, v)
+	if v.told && v.wait == wait || l.demanded.IsZero() || l.ready.IsZero() && !failed {
 		return
 	}
 	v.told, v.wait = true, wait
@@ -87,8 +136,8 @@ func (c *Correlator) told(i *instance, v *invocation) {
 }
 
 func (c *Correlator) toldAll(i *instance) {
-	for n := range i.invocations {
-		c.told(i, &i.invocations[n])
+	for _, v := range i.invocations {
+		c.told(i, v)
 	}
 }
 
@@ -111,7 +160,7 @@ func demandedRow(e *faas.Event, d faas.Demanded) schema.ColdStartRow {
 func stoppedRow(e *faas.Event, d faas.Stopped) schema.ColdStartRow {
 	row := startRow(e)
 	row.StoppedAt, row.StopReason, row.MemoryPeak = &e.Time, known(d.Reason), known(d.MemoryPeak)
-	row.OOM, row.CPUTimeNS = &d.OOM, known(nanoseconds(d.CPUTime))
+	row.OOM, row.CPUTimeNS = known(d.OOM), known(nanoseconds(d.CPUTime))
 	if d.ExitCode != nil {
 		code := int32(*d.ExitCode)
 		row.ExitCode = &code
@@ -141,13 +190,14 @@ func endedRow(e *faas.Event, d faas.InvocationEnded) schema.InvocationRow {
 	if d.Duration > 0 {
 		duration = time.Duration(d.Duration * float64(time.Second))
 	}
-	ns := duration.Nanoseconds()
+	ns := max(0, duration.Nanoseconds())
 	status := string(d.Status)
 	code := uint16(max(0, min(d.HTTPStatus, 999)))
 	return schema.InvocationRow{
 		Tenant: e.Tenant, Namespace: e.Namespace, Function: e.Function,
 		StartedAt: d.StartedAt, RequestID: d.RequestID, Instance: e.Instance,
-		Version: known(e.Version), EndedAt: &e.Time, Status: &status, HTTPStatus: known(code), Error: known(d.Error),
+		// Status code and error are told even if there are none: another end may have been told before.
+		Version: known(e.Version), EndedAt: &e.Time, Status: &status, HTTPStatus: &code, Error: &d.Error,
 		DurationNS: &ns, MemoryPeak: known(d.MemoryPeak), CPUTimeNS: known(nanoseconds(d.CPUTime)),
 		BytesIn: &d.BytesIn, BytesOut: &d.BytesOut,
 	}

@@ -13,27 +13,35 @@ import (
 // MaxInvocations bounds the invocations remembered per instance; the oldest go first.
 const MaxInvocations = 4096
 
-// maxCandidates bounds the requests kept for an ambiguous line.
-const maxCandidates = 8
+// maxPhases bounds the phases of an instance that are told apart, for metrics.
+const maxPhases = 64
 
-// instance is what is known of one instance. Times that are not known are zero.
+// instance is what is known of one instance. Times that are not known are
+// zero. Its events' times and those of its lines may be of different clocks:
+// here, a line's time is compared after it was brought to the events' (line).
 type instance struct {
 	key       Key
 	element   *list.Element
 	firstSeen time.Time // when the correlator heard of it first
 	charged   int       // bytes counted for it beside its lines
 
-	watermark      time.Time // time of its newest event; zero: no event yet
-	demanded       time.Time
-	demandedBy     string // request ID
-	initialization faas.Initialization
-	ready, stopped time.Time
-	phases         map[phaseKey]bool // those seen
+	source, host string        // who tells of it, and where its lines are from
+	offset       time.Duration // of source's clock, ahead of host's
+	slack        time.Duration // by which offset may be wrong
 
-	invocations []invocation // by start
-	forgotten   bool         // it had earlier ones, that are not remembered
-	lines       []remembered // by time
-	held        []held       // by arrival
+	watermark time.Time // time of its newest event; zero: no event yet
+	lives     []life    // by time; one, unless it came back after it had stopped
+	phases    map[phaseKey]bool
+
+	invocations []*invocation // by start
+	running     []*invocation // those of them that have no end
+	attempts    map[string]int
+	forgotten   bool      // it had earlier ones, that are not remembered
+	horizon     time.Time // up to which they have been forgotten, on the lines' clock
+
+	lines   []*remembered // by time
+	dropped time.Time     // of the newest line that is not remembered any more
+	held    []held        // by arrival
 
 	doubted   bool // lines from doubtFrom on have to be looked at
 	doubtFrom time.Time
@@ -46,62 +54,36 @@ type phaseKey struct {
 
 type invocation struct {
 	requestID          string
-	queued, start, end time.Time     // end is zero while it is open
+	queued, start, end time.Time     // end is zero while nobody has told it
 	cold               bool          // it says itself that it waited for the start
 	told               bool          // its cold row has been given out
 	wait               time.Duration // what that row says
-}
-
-// remembered is a line that may still be corrected.
-type remembered struct {
-	row      schema.LogRow
-	explicit []string // IDs that the line itself carries
-	fresh    bool     // not given out yet
+	// latest is the invocation that ended last of those that started no later
+	// and have ended; nil if there is none.
+	latest *invocation
 }
 
 type held struct {
-	remembered
+	*remembered
 	ticket Ticket
 	until  time.Time
 }
 
-// What a remembered row, and each of its attributes, costs beside its strings.
-const (
-	rowOverhead       = 300
-	attributeOverhead = 32
-)
-
-func (r *remembered) size() int {
-	n := rowOverhead + len(r.row.Body) + len(r.row.Raw)
-	for i := range r.row.Attributes {
-		n += attributeOverhead + len(r.row.Attributes[i].Key) + len(r.row.Attributes[i].Value)
+func (i *instance) restore(starts []schema.ColdStartRow, invocations []schema.InvocationRow) {
+	for n := range starts {
+		i.restoreLife(&starts[n])
 	}
-	return n
-}
-
-func (i *instance) restore(start *schema.ColdStartRow, invocations []schema.InvocationRow) {
-	if start != nil {
-		i.demanded, i.ready, i.stopped = timeOf(start.DemandedAt), timeOf(start.ReadyAt), timeOf(start.StoppedAt)
-		if start.RequestID != nil {
-			i.demandedBy = *start.RequestID
-		}
-		if start.Initialization != nil {
-			i.initialization = faas.Initialization(*start.Initialization)
-		}
-		for _, t := range []time.Time{i.demanded, i.ready, i.stopped} {
-			i.see(t)
-		}
-	}
+	i.attempts = make(map[string]int, len(invocations))
 	for n := range invocations {
 		r := &invocations[n]
-		i.invocations = append(i.invocations, invocation{
-			requestID: r.RequestID, queued: timeOf(r.QueuedAt), start: r.StartedAt, end: timeOf(r.EndedAt),
-			cold: r.Cold != nil && *r.Cold,
-		})
-		i.see(r.StartedAt)
-		i.see(timeOf(r.EndedAt))
+		v := &invocation{requestID: r.RequestID, queued: timeOf(r.QueuedAt), start: r.StartedAt, end: timeOf(r.EndedAt)}
+		i.invocations = append(i.invocations, v)
+		i.attempts[v.requestID]++
+		i.see(v.start)
+		i.see(v.end)
 	}
-	slices.SortStableFunc(i.invocations, func(a, b invocation) int { return a.start.Compare(b.start) })
+	slices.SortStableFunc(i.invocations, func(a, b *invocation) int { return a.start.Compare(b.start) })
+	i.index(0)
 	i.forgotten = len(invocations) >= MaxInvocations
 }
 
@@ -111,170 +93,156 @@ func (i *instance) see(t time.Time) {
 	}
 }
 
-// invocation finds or makes the attempt of a request that started at start.
-func (i *instance) invocation(requestID string, start time.Time) (inv *invocation, isNew bool) {
-	at := sort.Search(len(i.invocations), func(n int) bool { return !i.invocations[n].start.Before(start) })
-	for n := at; n < len(i.invocations) && i.invocations[n].start.Equal(start); n++ {
-		if i.invocations[n].requestID == requestID {
-			return &i.invocations[n], false
-		}
+// insert puts r among the lines, in the order of time.
+func (i *instance) insert(r *remembered) {
+	at := len(i.lines)
+	if at > 0 && i.lines[at-1].time.After(r.time) {
+		at = sort.Search(at, func(n int) bool { return i.lines[n].time.After(r.time) })
 	}
-	if len(i.invocations) >= 2*MaxInvocations {
-		i.invocations = slices.Delete(i.invocations, 0, MaxInvocations)
-		i.forgotten = true
-		return i.invocation(requestID, start)
+	if at == len(i.lines) {
+		i.lines = append(i.lines, r)
+		return
 	}
-	i.invocations = slices.Insert(i.invocations, at, invocation{requestID: requestID, start: start})
-	return &i.invocations[at], true
-}
-
-// explains reports whether the events seen so far settle the line: there is
-// an event from its time or later, or it lies in exactly one open invocation,
-// or it names a known one.
-func (i *instance) explains(r *remembered) bool {
-	if i.watermark.IsZero() {
-		return false
-	}
-	if !i.watermark.Before(r.row.Time) || i.named(r) != "" {
-		return true
-	}
-	return len(i.open(r.row.Time)) == 1
-}
-
-// mute reports whether nobody tells of the instance's invocations: there is no
-// platform, or only somebody who watches the container from outside, who knows
-// no request that demanded it. It is said of the time t: a line between the
-// demand and the instance's readiness belongs to its start all the same.
-func (i *instance) mute(t time.Time) bool {
-	if i.watermark.IsZero() {
-		return true
-	}
-	watched := i.initialization == faas.OnDemand && i.demandedBy == "" && !i.demanded.IsZero()
-	return watched && len(i.invocations) == 0 && !i.forgotten && (i.ready.IsZero() || t.After(i.ready))
-}
-
-// silentSince reports whether the instance is mute at a line's time t although
-// it has been known since before since: then waiting is of no use.
-func (i *instance) silentSince(since, t time.Time) bool {
-	return i.mute(t) && i.firstSeen.Before(since)
-}
-
-// open lists the IDs of the invocations that were open at t.
-func (i *instance) open(t time.Time) []string {
-	var ids []string
-	for n := i.before(t); n >= 0; n-- {
-		v := &i.invocations[n]
-		if end := i.endOf(v); end.IsZero() || !t.After(end) {
-			ids = append(ids, v.requestID)
-		}
-	}
-	return ids
-}
-
-// before is the index of the last invocation that started at t or before, -1 if none did.
-func (i *instance) before(t time.Time) int {
-	return sort.Search(len(i.invocations), func(n int) bool { return i.invocations[n].start.After(t) }) - 1
-}
-
-// endOf is when the invocation ended; the instance's end ends those that are open.
-func (i *instance) endOf(v *invocation) time.Time {
-	if v.end.IsZero() {
-		return i.stopped
-	}
-	return v.end
-}
-
-// named gives the first of the line's IDs that is a known invocation. Where
-// nobody tells of invocations the line's own word is all there is.
-func (i *instance) named(r *remembered) string {
-	for _, id := range r.explicit {
-		if i.mute(r.row.Time) {
-			return id
-		}
-		if slices.ContainsFunc(i.invocations, func(v invocation) bool { return v.requestID == id }) {
-			return id
-		}
-	}
-	return ""
-}
-
-// attribute sets the line's request by the best evidence there is now.
-func (i *instance) attribute(r *remembered, grace time.Duration) {
-	request, how, candidates := i.evidence(r, grace)
-	r.row.RequestID, r.row.Attribution, r.row.Candidates = request, how, candidates
-}
-
-func (i *instance) evidence(r *remembered, grace time.Duration) (string, faas.Attribution, []string) {
-	if id := i.named(r); id != "" {
-		return id, faas.AttributionExplicit, nil
-	}
-	t := r.row.Time
-	switch open := i.open(t); {
-	case len(open) == 1:
-		return open[0], faas.AttributionWindow, nil
-	case len(open) > 1:
-		return "", faas.AttributionAmbiguous, open[:min(len(open), maxCandidates)]
-	}
-	last := i.before(t)
-	if last < 0 {
-		if i.mute(t) && (i.demanded.IsZero() || !i.ready.IsZero()) || i.forgotten {
-			return "", faas.AttributionNone, nil
-		}
-		return i.startedFor(), faas.AttributionInit, nil
-	}
-	if !i.stopped.IsZero() && t.After(i.stopped.Add(grace)) {
-		return "", faas.AttributionNone, nil
-	}
-	// Of several invocations that ended the one with the latest end is nearest.
-	latest := &i.invocations[last]
-	for n := last - 1; n >= 0 && n >= last-maxCandidates; n-- {
-		if v := &i.invocations[n]; i.endOf(v).After(i.endOf(latest)) {
-			latest = v
-		}
-	}
-	if t.Sub(i.endOf(latest)) <= grace {
-		return latest.requestID, faas.AttributionLate, nil
-	}
-	return "", faas.AttributionNone, nil
-}
-
-// startedFor is the request for which the instance was started: the one that
-// demanded it, else the first that waited for it; empty for a provisioned one.
-func (i *instance) startedFor() string {
-	if i.demandedBy != "" {
-		return i.demandedBy
-	}
-	if i.initialization != faas.Provisioned && len(i.invocations) > 0 && i.waited(&i.invocations[0]) > 0 {
-		return i.invocations[0].requestID
-	}
-	return ""
-}
-
-// waited is how long the invocation waited for the instance's start.
-func (i *instance) waited(v *invocation) time.Duration {
-	if i.initialization == faas.Provisioned {
-		return 0
-	}
-	queued := v.queued
-	if queued.IsZero() {
-		queued = v.start
-	}
-	switch {
-	case i.ready.IsZero() && i.demandedBy == v.requestID && i.demandedBy != "": // the start failed, or is not known to have ended
-		return max(v.start.Sub(queued), 0)
-	case i.ready.IsZero():
-		return 0
-	}
-	return max(i.ready.Sub(queued), 0)
+	i.lines = slices.Insert(i.lines, at, r)
 }
 
 // search is the index of the first remembered line at t or later.
 func (i *instance) search(t time.Time) int {
-	return sort.Search(len(i.lines), func(n int) bool { return !i.lines[n].row.Time.Before(t) })
+	n := len(i.lines)
+	if n > 0 && i.lines[n-1].time.Before(t) {
+		return n
+	}
+	return sort.Search(n, func(n int) bool { return !i.lines[n].time.Before(t) })
 }
 
-func sameAttribution(a, b *schema.LogRow) bool {
-	return a.RequestID == b.RequestID && a.Attribution == b.Attribution && slices.Equal(a.Candidates, b.Candidates)
+// invocation finds or makes the attempt of a request that started at start.
+func (i *instance) invocation(requestID string, start time.Time) (v *invocation, isNew bool) {
+	at := i.before(start) + 1
+	for n := at - 1; n >= 0 && i.invocations[n].start.Equal(start); n-- {
+		if i.invocations[n].requestID == requestID {
+			return i.invocations[n], false
+		}
+	}
+	if len(i.invocations) >= 2*MaxInvocations {
+		i.forgetInvocations(MaxInvocations, 0)
+		return i.invocation(requestID, start)
+	}
+	v = &invocation{requestID: requestID, start: start}
+	i.invocations = slices.Insert(i.invocations, at, v)
+	if i.attempts == nil {
+		i.attempts = map[string]int{}
+	}
+	i.attempts[requestID]++
+	i.index(at)
+	return v, true
+}
+
+// forgetInvocations forgets the n oldest ones, and with them whose the lines
+// were up to a grace after the last of their ends.
+func (i *instance) forgetInvocations(n int, grace time.Duration) {
+	for _, v := range i.invocations[:n] {
+		if i.attempts[v.requestID]--; i.attempts[v.requestID] == 0 {
+			delete(i.attempts, v.requestID)
+		}
+		for _, t := range []time.Time{v.start, i.endOf(v).Add(grace)} {
+			if t = t.Add(i.slack - i.offset); t.After(i.horizon) {
+				i.horizon = t
+			}
+		}
+	}
+	i.invocations = slices.Delete(i.invocations, 0, n)
+	i.forgotten = true
+	i.index(0)
+}
+
+// index brings latest and running up to date after the invocation at from was
+// put in or has another end.
+func (i *instance) index(from int) {
+	var latest *invocation
+	if from > 0 {
+		latest = i.invocations[from-1].latest
+	}
+	for _, v := range i.invocations[from:] {
+		if end := i.endOf(v); !end.IsZero() && (latest == nil || !end.Before(i.endOf(latest))) {
+			latest = v
+		}
+		v.latest = latest
+	}
+	var still []*invocation // of those that started before
+	var boundary time.Time
+	if from > 0 {
+		boundary = i.invocations[from-1].start
+		n := len(i.running)
+		for n > 0 && i.running[n-1].start.After(boundary) {
+			n--
+		}
+		still = slices.DeleteFunc(i.running[:n], func(v *invocation) bool { return !i.endOf(v).IsZero() })
+	}
+	for _, v := range i.invocations[from:] {
+		if i.endOf(v).IsZero() && (v.start.After(boundary) || !slices.Contains(still, v)) {
+			still = append(still, v)
+		}
+	}
+	i.running = still
+}
+
+// before is the index of the last invocation that started at t or before, -1 if none did.
+func (i *instance) before(t time.Time) int {
+	n := len(i.invocations)
+	if n > 0 && !i.invocations[n-1].start.After(t) {
+		return n - 1
+	}
+	return sort.Search(n, func(n int) bool { return i.invocations[n].start.After(t) }) - 1
+}
+
+// endOf is when the invocation ended; the end of its instance, or of that life
+// of it, ends those that are open.
+func (i *instance) endOf(v *invocation) time.Time {
+	if !v.end.IsZero() || len(i.lives) == 0 {
+		return v.end
+	}
+	l, next := i.lifeAt(v.start)
+	switch {
+	case !l.stopped.Before(v.start):
+		return l.stopped
+	case next != nil:
+		return next.from
+	}
+	return time.Time{}
+}
+
+// openIn gathers the invocations that were open at some time between from and
+// to, one of each request, in buf, as many as fit.
+func (i *instance) openIn(from, to time.Time, buf []*invocation) []*invocation {
+	if len(i.running) == 1 && !i.running[0].start.After(to) { // as it mostly is
+		if latest := i.invocations[len(i.invocations)-1].latest; latest == nil || i.endOf(latest).Before(from) {
+			return append(buf, i.running[0])
+		}
+	}
+	add := func(v *invocation) bool {
+		for _, other := range buf {
+			if other.requestID == v.requestID {
+				return true
+			}
+		}
+		buf = append(buf, v)
+		return len(buf) < cap(buf)
+	}
+	for _, v := range i.running {
+		if !v.start.After(to) && !add(v) {
+			return buf
+		}
+	}
+	for n := i.before(to); n >= 0; n-- {
+		v := i.invocations[n]
+		if v.latest == nil || i.endOf(v.latest).Before(from) {
+			break
+		}
+		if end := i.endOf(v); !end.IsZero() && !end.Before(from) && !add(v) {
+			break
+		}
+	}
+	return buf
 }
 
 func timeOf(t *time.Time) time.Time {

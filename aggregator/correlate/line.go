@@ -31,12 +31,17 @@ const (
 func idsIn(body string) []string {
 	var ids []string
 	for rest := body; len(ids) < maxIDs; {
-		at := strings.Index(rest, "equest")
+		at := strings.IndexByte(rest, 'q') // the rarest of "request"
 		if at < 0 {
 			break
 		}
-		rest = rest[at+len("equest"):]
-		if id := idAfter(rest); id != "" {
+		before := rest[:at]
+		rest = rest[at+1:]
+		after, found := strings.CutPrefix(rest, "uest")
+		if !found || !strings.HasSuffix(before, "e") {
+			continue
+		}
+		if id := idAfter(after); id != "" {
 			ids = append(ids, id)
 		}
 	}
@@ -73,8 +78,12 @@ func isIDByte(c byte) bool {
 // that one which arrives twice, by whatever way, is shown once.
 func platformRow(i *instance, e *faas.Event, revision uint64) schema.LogRow {
 	row := schema.LogRow{
-		Line:      &faas.Line{Ref: e.Ref, Host: e.Source, Time: e.Time, Stream: faas.Platform, Body: describe(e), FileID: eventID(e)},
-		RequestID: i.startedFor(), Attribution: faas.AttributionInit, Revision: revision,
+		Line:        &faas.Line{Ref: e.Ref, Host: e.Source, Time: e.Time, Stream: faas.Platform, Body: describe(e), FileID: eventID(e)},
+		Attribution: faas.AttributionInit, Revision: revision,
+	}
+	if len(i.lives) > 0 {
+		l, _ := i.lifeAt(e.Time)
+		row.RequestID = i.startedFor(l)
 	}
 	switch d := e.Data.(type) {
 	case faas.InvocationStarted:

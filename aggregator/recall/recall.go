@@ -25,6 +25,8 @@ var (
 	invocationsSQL string
 	//go:embed sql/logs.sql
 	logsSQL string
+	//go:embed sql/span.sql
+	spanSQL string
 )
 
 // Limits bounds what is read per instance: its newest lines since Since, none if
@@ -36,7 +38,7 @@ type Limits struct {
 
 // Memory is what the store knows of one instance, in the order of time.
 type Memory struct {
-	Start       *schema.ColdStartRow // only what tells of the start's course
+	Starts      []schema.ColdStartRow // one of each life
 	Invocations []schema.InvocationRow
 	Lines       []schema.LogRow
 }
@@ -91,8 +93,8 @@ func (r *reader) of(ref faas.Ref) *Memory {
 func (r *reader) query(ctx context.Context, sql string, limit int, scan func(driver.Rows) error) error {
 	ctx = ch.Context(ctx, ch.WithExternalTable(r.wanted), ch.WithParameters(ch.Parameters{
 		"limit":   strconv.Itoa(limit),
-		"since":   moment(r.limits.Since),
-		"started": moment(r.limits.Started),
+		"since":   stamp(r.limits.Since),
+		"started": stamp(r.limits.Started),
 	}), ch.WithSettings(ch.Settings{
 		// Of a shard's servers the one that rows are written to first is asked
 		// first: the others may not have the latest yet.
@@ -111,21 +113,14 @@ func (r *reader) query(ctx context.Context, sql string, limit int, scan func(dri
 	return rows.Err()
 }
 
-// moment is t as a DateTime64's text; the zero time is the first one it has.
-func moment(t time.Time) string {
-	if t.IsZero() {
-		t = time.Unix(0, 0)
-	}
-	return t.UTC().Format("2006-01-02 15:04:05.000000000")
-}
-
 func (r *reader) coldStarts(ctx context.Context) error {
 	return r.query(ctx, coldStartsSQL, 0, func(rows driver.Rows) error {
-		var ref faas.Ref
 		var s schema.ColdStartRow
-		err := rows.Scan(&ref.Tenant, &ref.Namespace, &ref.Function, &ref.Instance,
-			&s.Initialization, &s.RequestID, &s.DemandedAt, &s.ReadyAt, &s.StoppedAt)
-		r.of(ref).Start = &s
+		err := rows.Scan(&s.Tenant, &s.Namespace, &s.Function, &s.Instance, &s.Version, &s.Host, &s.Initialization, &s.RequestID,
+			&s.DemandedAt, &s.ReadyAt, &s.StoppedAt, &s.StopReason, &s.ExitCode, &s.OOM, &s.MemoryPeak, &s.CPUTimeNS,
+			&s.Image, &s.Digest, &s.ImageBytes, &s.Registry, &s.Region, &s.MemoryLimit, &s.Life, &s.ClockOffsetNS, &s.ClockSlackNS)
+		m := r.of(faas.Ref{Tenant: s.Tenant, Namespace: s.Namespace, Function: s.Function, Instance: s.Instance})
+		m.Starts = append(m.Starts, s)
 		return err
 	})
 }
@@ -144,12 +139,49 @@ func (r *reader) invocations(ctx context.Context) error {
 
 func (r *reader) lines(ctx context.Context) error {
 	return r.query(ctx, logsSQL, r.limits.Lines, func(rows driver.Rows) error {
-		l := schema.LogRow{Line: new(faas.Line)}
-		err := rows.Scan(&l.Tenant, &l.Namespace, &l.Function, &l.Version, &l.Instance, &l.Host, &l.Time, (*string)(&l.Stream),
-			&l.RequestID, (*string)(&l.Attribution), &l.Candidates, &l.Body, &l.Truncated, &l.FileID, &l.Offset, &l.Revision,
-			(*uint8)(&l.Severity), &l.TraceID, &l.SpanID, (*schema.AttributeMap)(&l.Attributes), &l.Raw)
+		l, err := scanLine(rows)
 		m := r.of(faas.Ref{Tenant: l.Tenant, Namespace: l.Namespace, Function: l.Function, Instance: l.Instance})
 		m.Lines = append(m.Lines, l)
 		return err
 	})
+}
+
+// Lines reads the lines of one instance from a time on until another one, both
+// in it, the newest first and at most limit. Ref is taken without its version.
+func Lines(ctx context.Context, conn driver.Conn, ref faas.Ref, from, to time.Time, limit int) (lines []schema.LogRow, err error) {
+	rows, err := conn.Query(ch.Context(ctx, ch.WithParameters(ch.Parameters{
+		"tenant": ref.Tenant, "namespace": ref.Namespace, "function": ref.Function, "instance": ref.Instance,
+		"from": stamp(from), "to": stamp(to), "limit": strconv.Itoa(limit),
+	})), spanSQL)
+	if err != nil {
+		return nil, fmt.Errorf("recall lines of instance %s: %w", ref.Instance, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		l, err := scanLine(rows)
+		if err != nil {
+			return nil, fmt.Errorf("recall lines of instance %s: %w", ref.Instance, err)
+		}
+		lines = append(lines, l)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("recall lines of instance %s: %w", ref.Instance, err)
+	}
+	return lines, nil
+}
+
+// stamp is t as a parameter; times before 1970 are 1970.
+func stamp(t time.Time) string {
+	if t.Unix() < 0 {
+		t = time.Unix(0, 0)
+	}
+	return t.UTC().Format("2006-01-02 15:04:05.000000000")
+}
+
+func scanLine(rows driver.Rows) (schema.LogRow, error) {
+	l := schema.LogRow{Line: new(faas.Line)}
+	err := rows.Scan(&l.Tenant, &l.Namespace, &l.Function, &l.Version, &l.Instance, &l.Host, &l.Time, (*string)(&l.Stream),
+		&l.RequestID, (*string)(&l.Attribution), &l.Candidates, &l.Body, &l.Truncated, &l.FileID, &l.Offset, &l.Revision,
+		(*uint8)(&l.Severity), &l.TraceID, &l.SpanID, (*schema.AttributeMap)(&l.Attributes), &l.Raw)
+	return l, err
 }

@@ -305,6 +305,9 @@ func (h *Hub) looked() time.Time {
 // emit gives a watcher's way to the journal.
 func (h *Hub) emit(rank rank) func(context.Context, ...faas.Event) error {
 	return func(ctx context.Context, events ...faas.Event) error {
+		for i := range events {
+			events[i].Observed = true
+		}
 		return h.append(ctx, h.facts.observed(rank, events, time.Now(), h.looked()))
 	}
 }

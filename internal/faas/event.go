@@ -27,10 +27,13 @@ const (
 
 // Event is one fact from the platform or the runtime. Source and ID together
 // make it idempotent; Time is when it happened, on the clock of Source's host.
+// Observed says that nobody told it: a collector saw it from outside. Where a
+// platform tells the same fact, its word counts.
 type Event struct {
-	ID     string
-	Source string
-	Time   time.Time
+	ID       string
+	Source   string
+	Time     time.Time
+	Observed bool
 	Ref
 	Data Data
 }

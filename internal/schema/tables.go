@@ -20,6 +20,11 @@ type InvocationRow struct {
 	// What the host measured; it counts where MemoryPeak and CPUTimeNS are nil.
 	UsageMemoryPeak, UsageCPUTimeNS *int64
 	UsageShared                     *bool // others ran on the instance at the same time
+
+	// What ended the invocation as far as its instance's end tells; it counts
+	// where Status is nil.
+	ClosedAt                            *time.Time
+	ClosedStatus, ClosedError, ClosedBy *string
 }
 
 // Invocations is the table of invocations.
@@ -47,9 +52,13 @@ var Invocations = Table[InvocationRow]{"invocations", []column[InvocationRow]{
 	col("usage_memory_peak", func(r *InvocationRow) *int64 { return r.UsageMemoryPeak }),
 	col("usage_cpu_time_ns", func(r *InvocationRow) *int64 { return r.UsageCPUTimeNS }),
 	col("usage_shared", func(r *InvocationRow) *bool { return r.UsageShared }),
+	col("closed_at", func(r *InvocationRow) *time.Time { return r.ClosedAt }),
+	col("closed_status", func(r *InvocationRow) *string { return r.ClosedStatus }),
+	col("closed_error", func(r *InvocationRow) *string { return r.ClosedError }),
+	col("closed_by", func(r *InvocationRow) *string { return r.ClosedBy }),
 }}
 
-// ColdStartRow is what is known of one instance; nil is "not known".
+// ColdStartRow is what is known of one life of one instance; nil is "not known".
 type ColdStartRow struct {
 	Tenant, Namespace, Function, Instance    string
 	Version, Host, Initialization, RequestID *string
@@ -63,6 +72,10 @@ type ColdStartRow struct {
 	Registry, Region                         *string
 	MemoryLimit                              *int64
 	CPUTimeNS                                *int64 // of the instance's whole life
+	Life                                     uint32 // 0, unless the instance had stopped and came back under its name
+	// The platform's clock is so far ahead of that of the instance's host, as
+	// far as ClockSlackNS; nil: not known to be another.
+	ClockOffsetNS, ClockSlackNS *int64
 }
 
 // ColdStarts is the table of instances and their starts.
@@ -89,6 +102,9 @@ var ColdStarts = Table[ColdStartRow]{"cold_starts", []column[ColdStartRow]{
 	col("region", func(r *ColdStartRow) *string { return r.Region }),
 	col("memory_limit", func(r *ColdStartRow) *int64 { return r.MemoryLimit }),
 	col("cpu_time_ns", func(r *ColdStartRow) *int64 { return r.CPUTimeNS }),
+	col("life", func(r *ColdStartRow) uint32 { return r.Life }),
+	col("clock_offset_ns", func(r *ColdStartRow) *int64 { return r.ClockOffsetNS }),
+	col("clock_slack_ns", func(r *ColdStartRow) *int64 { return r.ClockSlackNS }),
 }}
 
 // PhaseRow is one interval of a start.

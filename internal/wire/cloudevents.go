@@ -31,6 +31,7 @@ type envelope struct {
 	Source          string          `json:"source"`
 	Type            faas.EventType  `json:"type"`
 	Time            time.Time       `json:"time"`
+	Observed        bool            `json:"observed,omitempty"` // an extension of ours, see faas.Event
 	DataContentType string          `json:"datacontenttype,omitempty"`
 	Data            json.RawMessage `json:"data"`
 }
@@ -92,7 +93,7 @@ func EncodeEvent(e *faas.Event) ([]byte, error) {
 	}
 	return json.Marshal(envelope{
 		SpecVersion: "1.0", ID: e.ID, Source: e.Source, Type: e.Type(), Time: e.Time.UTC(),
-		DataContentType: "application/json", Data: raw,
+		Observed: e.Observed, DataContentType: "application/json", Data: raw,
 	})
 }
 
@@ -110,7 +111,7 @@ func (env *envelope) event(tenant string) (faas.Event, error) {
 	if env.SpecVersion != "1.0" {
 		return faas.Event{}, fmt.Errorf("specversion is %q, not \"1.0\"", env.SpecVersion)
 	}
-	e := faas.Event{ID: env.ID, Source: env.Source, Time: env.Time}
+	e := faas.Event{ID: env.ID, Source: env.Source, Time: env.Time, Observed: env.Observed}
 	if len(env.Data) == 0 {
 		return faas.Event{}, errors.New("data is missing")
 	}

@@ -71,6 +71,11 @@ func (a *API) request(ctx context.Context, in *requestInput) (*body[*read.Page],
 	}
 	if page.ColdStart != nil {
 		diagnose.CriticalPath(page.ColdStart)
+		around, err := a.reader.Surroundings(ctx, in.id(ctx), page.ColdStart)
+		if err != nil {
+			return nil, a.problem(ctx, err)
+		}
+		page.ColdStart.Cause = diagnose.Cause(page.ColdStart, around)
 	}
 	page.Advice = diagnose.Advise(&page.Invocation, page.ColdStart)
 	return &body[*read.Page]{page}, nil

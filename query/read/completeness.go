@@ -80,7 +80,8 @@ func (r *Reader) completeness(ctx context.Context, tenant string, page *Page, st
 }
 
 // life is when the instance worked for the request: from its start if the
-// request waited for that, until the request's end. Both times are in it.
+// request waited for that, until the request's end. Both times are in it, on
+// the clock of its lines.
 func life(page *Page, start *ColdStart, now time.Time) Range {
 	v := &page.Invocation
 	within := Range{Since: v.StartedAt, Until: now}
@@ -101,7 +102,8 @@ func life(page *Page, start *ColdStart, now time.Time) Range {
 	if within.Until.Before(within.Since) {
 		within.Until = within.Since
 	}
-	return within
+	ahead := start.ahead()
+	return Range{Since: within.Since.Add(-ahead), Until: within.Until.Add(-ahead)}
 }
 
 // confirm says whether all that was printed within a time is on the page.

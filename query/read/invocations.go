@@ -36,9 +36,15 @@ type invocationRow struct {
 	UsageMemoryPeak *int64 `ch:"usage_memory_peak"`
 	UsageCPUTimeNS  *int64 `ch:"usage_cpu_time_ns"`
 	UsageShared     *bool  `ch:"usage_shared"`
+
+	ClosedAt     *time.Time `ch:"closed_at"`
+	ClosedStatus *string    `ch:"closed_status"`
+	ClosedError  *string    `ch:"closed_error"`
+	ClosedBy     *string    `ch:"closed_by"`
 }
 
 func (r *invocationRow) invocation() Invocation {
+	r.close()
 	v := Invocation{
 		RequestID: r.RequestID, Namespace: r.Namespace, Function: r.Function, Version: value(r.Version), Instance: r.Instance,
 		Trigger: value(r.Trigger), QueuedAt: utc(r.QueuedAt), StartedAt: r.StartedAt.UTC(), EndedAt: utc(r.EndedAt),
@@ -48,7 +54,7 @@ func (r *invocationRow) invocation() Invocation {
 	}
 	r.usage(&v)
 	if r.Status != nil {
-		v.Status = faas.Status(*r.Status)
+		v.Status, v.ClosedBy = faas.Status(*r.Status), value(r.ClosedBy)
 	}
 	if v.Cold {
 		v.ColdWaitMS = millis(r.ColdWaitNS)
@@ -62,6 +68,21 @@ func (r *invocationRow) invocation() Invocation {
 		v.TotalMS = &total
 	}
 	return v
+}
+
+// close puts in what the instance's end says where nobody has told how the
+// invocation ended. What is told counts, whenever it came.
+func (r *invocationRow) close() {
+	if r.Status != nil || r.ClosedStatus == nil {
+		r.ClosedBy = nil
+		return
+	}
+	r.Status, r.Error = r.ClosedStatus, r.ClosedError
+	if r.EndedAt == nil && r.ClosedAt != nil {
+		r.EndedAt = r.ClosedAt
+		ns := max(0, r.ClosedAt.Sub(r.StartedAt).Nanoseconds())
+		r.DurationNS = &ns
+	}
 }
 
 // usage tells what the invocation used: what the platform says, and where it

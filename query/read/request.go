@@ -12,6 +12,8 @@ import (
 // Bounds of one request's page.
 const (
 	maxAttempts = 100
+	maxLives    = 100
+	maxWaiting  = 20
 	maxPhases   = 1000
 	maxLayers   = 1000
 	maxLines    = 5000
@@ -57,6 +59,9 @@ func (r *Reader) Request(ctx context.Context, tenant, request string, now time.T
 		}
 		if page.Invocation.Cold {
 			page.ColdStart = start
+			if start.Waiting, err = r.waiting(ctx, tenant, start, now); err != nil {
+				return nil, err
+			}
 		}
 	}
 	p, err := r.lines(ctx, tenant, page, start, now)
@@ -74,7 +79,8 @@ func (r *Reader) Request(ctx context.Context, tenant, request string, now time.T
 // nothing is known of it.
 func (r *Reader) start(ctx context.Context, tenant string, v *Invocation) (*ColdStart, error) {
 	key := args{"tenant": tenant, "namespace": v.Namespace, "function": v.Function, "instance": v.Instance}
-	starts, err := selectRows[startRow](ctx, r, "start", 1, key)
+	key["limit"] = maxLives
+	starts, err := selectRows[startRow](ctx, r, "start", maxLives, key)
 	if err != nil || len(starts) == 0 {
 		return nil, err
 	}
@@ -88,7 +94,39 @@ func (r *Reader) start(ctx context.Context, tenant string, v *Invocation) (*Cold
 	if err != nil {
 		return nil, err
 	}
-	return &assemble(starts, phases, layers)[0], nil
+	var lives []*ColdStart
+	all := assemble(starts, phases, layers)
+	for i := range all {
+		lives = append(lives, &all[i])
+	}
+	return lifeAt(lives, v.StartedAt), nil
+}
+
+// waiting reads who waited behind the start.
+func (r *Reader) waiting(ctx context.Context, tenant string, s *ColdStart, now time.Time) (*Waiting, error) {
+	until := now
+	if s.ReadyAt != nil {
+		until = s.ReadyAt.Add(preamble)
+	}
+	if s.StoppedAt != nil && s.StoppedAt.Before(until) {
+		until = *s.StoppedAt
+	}
+	rows, err := selectRows[struct {
+		RequestID string `ch:"request_id"`
+		Total     uint64 `ch:"total"`
+	}](ctx, r, "waiting", maxWaiting, args{
+		"tenant": tenant, "namespace": s.Namespace, "function": s.Function, "instance": s.Instance, "request": s.RequestID,
+		"since": nanos(s.begin()), "until": nanos(until), "limit": maxWaiting,
+	})
+	if err != nil {
+		return nil, err
+	}
+	w := &Waiting{RequestIDs: make([]string, 0, len(rows))}
+	for i := range rows {
+		w.Count = rows[i].Total
+		w.RequestIDs = append(w.RequestIDs, rows[i].RequestID)
+	}
+	return w, nil
 }
 
 type lineRow struct {
@@ -109,6 +147,8 @@ type lineRow struct {
 func (r *Reader) lines(ctx context.Context, tenant string, page *Page, start *ColdStart, now time.Time) (*printed, error) {
 	v := &page.Invocation
 	from, to := window(v, start, now)
+	ahead := start.ahead()
+	ownFrom, elsewhere := otherAttempts(page)
 	cold := page.ColdStart != nil
 	rangeFrom := from
 	if cold {
@@ -127,8 +167,9 @@ func (r *Reader) lines(ctx context.Context, tenant string, page *Page, start *Co
 	rows, err := r.conn.Query(bounded(ctx, maxLines+1), string(sql), named(args{
 		"tenant": tenant, "namespace": v.Namespace, "function": v.Function,
 		"request": v.RequestID, "instance": v.Instance, "cold": cold,
-		"range_from": nanos(rangeFrom.Add(-before)), "range_to": nanos(to.Add(after)),
-		"window_from": nanos(from), "window_to": nanos(to),
+		"range_from": nanos(rangeFrom.Add(-before - ahead)), "range_to": nanos(to.Add(after - ahead)),
+		"window_from": nanos(from.Add(-ahead)), "window_to": nanos(to.Add(-ahead)),
+		"own_from": nanos(ownFrom.Add(-ahead)), "elsewhere": strings.Join(elsewhere, "\n"),
 		"max_body": maxBody, "limit": maxLines + 1,
 	})...)
 	if err != nil {
@@ -154,6 +195,22 @@ func (r *Reader) lines(ctx context.Context, tenant string, page *Page, start *Co
 		return nil, fmt.Errorf("query lines: %w", err)
 	}
 	return p, nil
+}
+
+// otherAttempts says what of the request's lines are those of earlier attempts:
+// those from before the time, if one of them was on the same instance, and
+// those of the other instances.
+func otherAttempts(page *Page) (ownFrom time.Time, elsewhere []string) {
+	v := &page.Invocation
+	for i := range page.Attempts {
+		switch a := &page.Attempts[i]; {
+		case a.Instance != v.Instance:
+			elsewhere = append(elsewhere, a.Instance)
+		case a.StartedAt.Before(v.StartedAt) && (a.EndedAt == nil || !a.EndedAt.After(v.StartedAt)):
+			ownFrom = v.StartedAt
+		}
+	}
+	return ownFrom, elsewhere
 }
 
 // window is when the request was the platform's or its instance's business.

@@ -25,6 +25,7 @@ type startRow struct {
 	Namespace      string     `ch:"namespace"`
 	Function       string     `ch:"function"`
 	Instance       string     `ch:"instance"`
+	Life           uint32     `ch:"life"`
 	Version        *string    `ch:"version"`
 	Host           *string    `ch:"host"`
 	Initialization *string    `ch:"initialization"`
@@ -33,12 +34,15 @@ type startRow struct {
 	ReadyAt        *time.Time `ch:"ready_at"`
 	StoppedAt      *time.Time `ch:"stopped_at"`
 	StopReason     *string    `ch:"stop_reason"`
+	ExitCode       *int32     `ch:"exit_code"`
+	OOM            *bool      `ch:"oom"`
 	Image          *string    `ch:"image"`
 	Digest         *string    `ch:"digest"`
 	ImageBytes     *int64     `ch:"image_bytes"`
 	Registry       *string    `ch:"registry"`
 	Region         *string    `ch:"region"`
 	MemoryLimit    *int64     `ch:"memory_limit"`
+	ClockOffsetNS  *int64     `ch:"clock_offset_ns"`
 }
 
 type phaseRow struct {
@@ -92,18 +96,20 @@ func (r *Reader) ColdStarts(ctx context.Context, tenant string, f StartFilter) (
 	return assemble(rows[:min(len(rows), maxStarts)], phases, layers), truncated, nil
 }
 
-// assemble gives the starts their phases and layers.
+// assemble gives the starts their phases and layers, in the order of rows. What
+// an instance of several lives went through belongs to the one that had begun.
 func assemble(rows []startRow, phases []phaseRow, layers []layerRow) []ColdStart {
 	type key struct{ namespace, function, instance string }
 	starts := make([]ColdStart, len(rows))
-	index := make(map[key]*ColdStart, len(rows))
+	index := make(map[key][]*ColdStart, len(rows))
 	for i := range rows {
 		starts[i] = rows[i].coldStart()
-		index[key{rows[i].Namespace, rows[i].Function, rows[i].Instance}] = &starts[i]
+		k := key{rows[i].Namespace, rows[i].Function, rows[i].Instance}
+		index[k] = append(index[k], &starts[i])
 	}
 	for i := range phases {
 		p := &phases[i]
-		if s := index[key{p.Namespace, p.Function, p.Instance}]; s != nil {
+		if s := lifeAt(index[key{p.Namespace, p.Function, p.Instance}], p.Start); s != nil {
 			s.Phases = append(s.Phases, Phase{
 				Name: faas.Phase(p.Phase), Start: p.Start.UTC(), End: p.End.UTC(), DurationMS: Millis(p.End.Sub(p.Start)),
 				Error: p.Error, Attributes: p.Attributes,
@@ -112,7 +118,11 @@ func assemble(rows []startRow, phases []phaseRow, layers []layerRow) []ColdStart
 	}
 	for i := range layers {
 		l := &layers[i]
-		if s := index[key{l.Namespace, l.Function, l.Instance}]; s != nil {
+		at := lastNanosecond // one that was there already is told again by each life
+		if l.DownloadStart != nil {
+			at = *l.DownloadStart
+		}
+		if s := lifeAt(index[key{l.Namespace, l.Function, l.Instance}], at); s != nil {
 			s.Layers = append(s.Layers, Layer{
 				Digest: l.Digest, Bytes: l.Bytes, Cache: l.Cache,
 				DownloadStart: utc(l.DownloadStart), DownloadEnd: utc(l.DownloadEnd),
@@ -123,11 +133,48 @@ func assemble(rows []startRow, phases []phaseRow, layers []layerRow) []ColdStart
 	return starts
 }
 
+var lastNanosecond = time.Unix(0, lastNS)
+
+// lifeAt is the last of an instance's starts that had begun at t, else the
+// first; nil if there are none.
+func lifeAt(starts []*ColdStart, t time.Time) (found *ColdStart) {
+	for _, s := range starts {
+		begun, other := begunBy(s, t), found != nil && begunBy(found, t)
+		switch {
+		case found == nil, begun && !other, begun == other && begun == s.begin().After(found.begin()):
+			found = s
+		}
+	}
+	return found
+}
+
+func begunBy(s *ColdStart, t time.Time) bool { return !s.begin().After(t) }
+
+// ahead is how far the platform's clock is ahead of the lines'.
+func (s *ColdStart) ahead() time.Duration {
+	if s == nil || s.ClockOffsetMS == nil {
+		return 0
+	}
+	return time.Duration(*s.ClockOffsetMS * float64(time.Millisecond))
+}
+
+// begin is the first thing known of a start.
+func (s *ColdStart) begin() time.Time {
+	switch {
+	case s.DemandedAt != nil:
+		return *s.DemandedAt
+	case s.ReadyAt != nil:
+		return *s.ReadyAt
+	}
+	return time.Time{}
+}
+
 func (r *startRow) coldStart() ColdStart {
 	return ColdStart{
-		Namespace: r.Namespace, Function: r.Function, Version: value(r.Version), Instance: r.Instance, Host: value(r.Host),
+		Namespace: r.Namespace, Function: r.Function, Version: value(r.Version), Instance: r.Instance, Life: r.Life, Host: value(r.Host),
 		Initialization: faas.Initialization(value(r.Initialization)), RequestID: value(r.RequestID),
 		DemandedAt: utc(r.DemandedAt), ReadyAt: utc(r.ReadyAt), StoppedAt: utc(r.StoppedAt), StopReason: value(r.StopReason),
+		ExitCode: r.ExitCode, OOM: value(r.OOM), ClockOffsetMS: millis(r.ClockOffsetNS),
 		Image: value(r.Image), Digest: value(r.Digest), ImageBytes: r.ImageBytes,
 		Registry: value(r.Registry), Region: value(r.Region), MemoryLimit: r.MemoryLimit,
 		Phases: []Phase{}, Layers: []Layer{}, CriticalPath: []Segment{},

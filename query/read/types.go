@@ -27,6 +27,7 @@ type Invocation struct {
 	Status      faas.Status `json:"status" enum:"ok,error,timeout,oom,cancelled,running" doc:"How it ended; running until that is known"`
 	HTTPStatus  int         `json:"http_status,omitempty"`
 	Error       string      `json:"error,omitempty"`
+	ClosedBy    string      `json:"closed_by,omitempty" enum:"oom,timeout,crash,stop" doc:"Nobody has told how it ended: status, error and ended_at are those of its instance's end, which was this"`
 	DurationMS  *float64    `json:"duration_ms,omitempty" doc:"Time in the handler"`
 	Cold        bool        `json:"cold" doc:"Whether the request waited for its instance's start"`
 	ColdWaitMS  *float64    `json:"cold_wait_ms,omitempty" doc:"How long it waited for that start"`
@@ -51,6 +52,10 @@ type ColdStart struct {
 	ReadyAt        *time.Time          `json:"ready_at,omitempty" doc:"Absent while it starts, or if the start failed"`
 	StoppedAt      *time.Time          `json:"stopped_at,omitempty"`
 	StopReason     string              `json:"stop_reason,omitempty"`
+	ExitCode       *int32              `json:"exit_code,omitempty"`
+	OOM            bool                `json:"oom,omitempty" doc:"The instance was killed for its memory"`
+	Life           uint32              `json:"life,omitempty" doc:"0, unless the instance had stopped and was started again under its name"`
+	ClockOffsetMS  *float64            `json:"clock_offset_ms,omitempty" doc:"The platform's clock is so far ahead of that of the instance's host, which stamps the lines; absent if nothing says that it is another one"`
 	Image          string              `json:"image,omitempty"`
 	Digest         string              `json:"digest,omitempty"`
 	ImageBytes     *int64              `json:"image_bytes,omitempty" doc:"Compressed, as the registry holds it"`
@@ -62,6 +67,70 @@ type ColdStart struct {
 	Phases         []Phase             `json:"phases" nullable:"false" doc:"In order of their start; critical_ms and other_ms add up to total_ms"`
 	Layers         []Layer             `json:"layers" nullable:"false"`
 	CriticalPath   []Segment           `json:"critical_path" nullable:"false" doc:"What the start waited for, from demanded_at to ready_at without gaps"`
+	Waiting        *Waiting            `json:"waiting,omitempty" doc:"The requests that waited behind it, the one that demanded it aside; on the request's page only"`
+	Cause          *Cause              `json:"cause,omitempty" doc:"Why there was a start at all; on the request's page only"`
+}
+
+// Waiting is who waited behind a start.
+type Waiting struct {
+	Count      uint64   `json:"count"`
+	RequestIDs []string `json:"request_ids" nullable:"false" doc:"The first 20 of them, in the order in which they came"`
+}
+
+// Cause says why an instance was started, with what speaks for it.
+type Cause struct {
+	Kind     string     `json:"kind" enum:"first-start,new-version,new-image,new-configuration,out-of-memory,crash,timeout,failed-start,retry,provisioned,spill-over,scale-out,idle-reclaim,unknown"`
+	Evidence string     `json:"evidence" doc:"One sentence"`
+	Facts    CauseFacts `json:"facts"`
+	Besides  []Besides  `json:"besides,omitempty" nullable:"false" doc:"What else made the start come, or long"`
+}
+
+// Besides is something that is not the cause, and counts all the same.
+type Besides struct {
+	Kind     string `json:"kind" enum:"retry,host-without-image"`
+	Evidence string `json:"evidence" doc:"One sentence"`
+}
+
+// CauseFacts is how the function stood when the instance was demanded.
+// Instances are those of the start's version, as far as that is known.
+type CauseFacts struct {
+	EarlierStarts int              `json:"earlier_starts" doc:"Of the function, that are stored; 1000 at most"`
+	Ready         int              `json:"ready_instances" doc:"That could have served a request"`
+	Busy          int              `json:"busy_instances" doc:"Those of them that were serving one"`
+	Provisioned   int              `json:"provisioned_instances" doc:"Those of the ready ones that were held ready in advance"`
+	Starting      int              `json:"starting_instances"`
+	InFlight      uint64           `json:"in_flight" doc:"Requests that the ready instances were serving"`
+	LastStopped   *StoppedInstance `json:"last_stopped,omitempty" doc:"The instance that had stopped last"`
+	Changed       []Change         `json:"changed,omitempty" nullable:"false" doc:"Against the function's start before"`
+	Attempt       *EarlierAttempt  `json:"earlier_attempt,omitempty" doc:"Of the request that demanded the instance"`
+	ImageHosts    []string         `json:"image_hosts,omitempty" nullable:"false" doc:"Other hosts that had the image; 10 at most"`
+}
+
+// StoppedInstance is an instance that had ended before another one started.
+type StoppedInstance struct {
+	Instance    string     `json:"instance"`
+	StoppedAt   time.Time  `json:"stopped_at"`
+	Reason      string     `json:"reason,omitempty"`
+	ExitCode    *int32     `json:"exit_code,omitempty"`
+	OOM         bool       `json:"oom,omitempty"`
+	LastEndedAt *time.Time `json:"last_request_ended_at,omitempty" doc:"As far as the hour before the start goes"`
+	KeptMS      *float64   `json:"kept_alive_ms,omitempty" doc:"From its last request's end to its own"`
+	GapMS       float64    `json:"gap_ms" doc:"From its end to the demand for the next"`
+}
+
+// Change is something that is not as it was.
+type Change struct {
+	What   string `json:"what" enum:"version,digest,memory_limit"`
+	Before string `json:"before"`
+	After  string `json:"after"`
+}
+
+// EarlierAttempt is an attempt that was followed by another one.
+type EarlierAttempt struct {
+	Instance  string      `json:"instance"`
+	StartedAt time.Time   `json:"started_at"`
+	EndedAt   *time.Time  `json:"ended_at,omitempty"`
+	Status    faas.Status `json:"status" enum:"ok,error,timeout,oom,cancelled,running"`
 }
 
 // Phase is one interval of a start.

@@ -3,6 +3,7 @@ package terminal
 import (
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -83,9 +84,32 @@ func (s *screen) header(page *read.Page) {
 			s.line(s.paint(red, text))
 		}
 	}
+	if c := page.ColdStart; c != nil {
+		s.why(c)
+	}
 	for i := range page.Attempts {
 		a := &page.Attempts[i]
 		s.line(s.paint(dim, cut(fmt.Sprintf("earlier attempt: %s on %s at %s", clean(string(a.Status)), clean(a.Instance), clock(a.StartedAt)), s.width)))
+	}
+}
+
+// why says why there was a start, and who else waited for it.
+func (s *screen) why(c *read.ColdStart) {
+	var says []string
+	if c.Cause != nil {
+		says = append(says, "started because ("+clean(c.Cause.Kind)+"): "+clean(c.Cause.Evidence))
+		for _, b := range c.Cause.Besides {
+			says = append(says, clean(b.Evidence))
+		}
+	}
+	if c.Waiting != nil && c.Waiting.Count > 0 {
+		says = append(says, plural(int(min(c.Waiting.Count, math.MaxInt32)), "request")+" waited behind it.")
+	}
+	if len(says) == 0 {
+		return
+	}
+	for _, row := range wrap(strings.Join(says, " "), s.width) {
+		s.line(s.paint(dim, row))
 	}
 }
 

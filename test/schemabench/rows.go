@@ -55,11 +55,11 @@ func (r *rows) next() schema.LogRow {
 		r.settled = uint64(l.TS) + uint64(push*r.params.Step) + 20_000_000
 	}
 	row := schema.LogRow{
-		Tenant: tenant, Namespace: namespace, Function: r.functions[l.Instance], Version: "v" + strconv.Itoa(1+l.Instance%2),
-		Instance: r.instances[l.Instance], Host: "node-" + strconv.Itoa(l.Instance%20), Time: time.Unix(0, l.TS),
-		Stream: "stdout", RequestID: l.RID, Attribution: "window", Body: string(l.Text),
-		FileID: (uint64(l.Instance) + 1) * 0x9E3779B97F4A7C15, Offset: r.offsets[l.Instance],
-		Revision: r.settled + uint64(r.n%push), Severity: severity(&l),
+		Line: &faas.Line{
+			Ref:  faas.Ref{Tenant: tenant, Namespace: namespace, Function: r.functions[l.Instance], Version: "v" + strconv.Itoa(1+l.Instance%2), Instance: r.instances[l.Instance]},
+			Host: "node-" + strconv.Itoa(l.Instance%20), Time: time.Unix(0, l.TS), Stream: "stdout", Body: string(l.Text), FileID: (uint64(l.Instance) + 1) * 0x9E3779B97F4A7C15, Offset: r.offsets[l.Instance], Severity: severity(&l),
+		},
+		RequestID: l.RID, Attribution: "window", Revision: r.settled,
 	}
 	if l.Stderr {
 		row.Stream = "stderr"
@@ -119,7 +119,8 @@ func attributes(body string) []faas.Attribute {
 
 // load fills table with the corpus, in blocks, over the native protocol.
 func (s *store) load(ctx context.Context, table string) error {
-	query := "INSERT INTO " + table + " (`" + strings.Join(schema.Logs.Columns(), "`, `") + "`)"
+	into := schema.Logs
+	into.Name = table
 	blocks := make(chan []schema.LogRow, 1)
 	go func() {
 		defer close(blocks)
@@ -136,14 +137,7 @@ func (s *store) load(ctx context.Context, table string) error {
 		}
 	}()
 	for b := range blocks {
-		batch, err := s.conn.PrepareBatch(ctx, query)
-		if err != nil {
-			return fmt.Errorf("load %s: %w", table, err)
-		}
-		if err := schema.Logs.Append(batch, b); err != nil {
-			return fmt.Errorf("load %s: %w", table, err)
-		}
-		if err := batch.Send(); err != nil {
+		if err := into.Insert(ctx, s.conn, b); err != nil {
 			return fmt.Errorf("load %s: %w", table, err)
 		}
 	}

@@ -9,7 +9,7 @@ SELECT
     toStartOfMinute(toDateTime(started_at, 'UTC')) AS minute,
     ifNull(invocations.version, '') AS version,
     count(),
-    countIf(ifNull(status, '') IN ('error', 'timeout', 'oom')),
+    countIf(coalesce(status, closed_status, '') IN ('error', 'timeout', 'oom')),
     countIf(ifNull(cold, false)),
     max(started_at),
     sum(ifNull(duration_ns, 0)),

@@ -196,7 +196,25 @@ ENGINE = Distributed('two_shards', currentDatabase(), logs_local, cityHash64(ten
 ALTER TABLE logs_local MATERIALIZE INDEX by_request;
 CREATE OR REPLACE TABLE logs AS logs_local
 ENGINE = Distributed('two_shards', currentDatabase(), logs_local, cityHash64(tenant, namespace, function));
--- 0005_rollups
+-- 0005_merge
+ALTER TABLE cold_starts_local
+    ADD COLUMN IF NOT EXISTS life UInt32,
+    MODIFY ORDER BY (tenant, namespace, function, instance, life);
+CREATE OR REPLACE TABLE cold_starts AS cold_starts_local
+ENGINE = Distributed('two_shards', currentDatabase(), cold_starts_local, cityHash64(tenant, namespace, function));
+ALTER TABLE cold_starts_local
+    ADD COLUMN IF NOT EXISTS clock_offset_ns Nullable(Int64),
+    ADD COLUMN IF NOT EXISTS clock_slack_ns Nullable(Int64);
+CREATE OR REPLACE TABLE cold_starts AS cold_starts_local
+ENGINE = Distributed('two_shards', currentDatabase(), cold_starts_local, cityHash64(tenant, namespace, function));
+ALTER TABLE invocations_local
+    ADD COLUMN IF NOT EXISTS closed_at Nullable(DateTime64(9, 'UTC')),
+    ADD COLUMN IF NOT EXISTS closed_status Nullable(String),
+    ADD COLUMN IF NOT EXISTS closed_error Nullable(String),
+    ADD COLUMN IF NOT EXISTS closed_by Nullable(String);
+CREATE OR REPLACE TABLE invocations AS invocations_local
+ENGINE = Distributed('two_shards', currentDatabase(), invocations_local, cityHash64(tenant, namespace, function));
+-- 0006_rollups
 CREATE TABLE IF NOT EXISTS rollup_marks_local
 (
     kind      Enum8('lines' = 1, 'invocations' = 2, 'starts' = 3),
@@ -208,7 +226,7 @@ CREATE TABLE IF NOT EXISTS rollup_marks_local
     rolled    SimpleAggregateFunction(max, UInt64) CODEC(ZSTD(1)),
     INDEX by_dirtied dirtied TYPE minmax GRANULARITY 1
 )
-ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/rollup_marks_0005', '{replica}')
+ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/rollup_marks_0006', '{replica}')
 PARTITION BY toDate(minute)
 ORDER BY (kind, tenant, namespace, function, minute)
 SETTINGS index_granularity = 1024;
@@ -223,7 +241,7 @@ CREATE TABLE IF NOT EXISTS rollup_instances_local
     dirtied   SimpleAggregateFunction(max, UInt64) CODEC(ZSTD(1)),
     minutes   SimpleAggregateFunction(groupUniqArrayArray, Array(DateTime('UTC')))
 )
-ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/rollup_instances_0005', '{replica}')
+ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/rollup_instances_0006', '{replica}')
 ORDER BY (tenant, namespace, function, instance);
 CREATE OR REPLACE TABLE rollup_instances AS rollup_instances_local
 ENGINE = Distributed('two_shards', currentDatabase(), rollup_instances_local, cityHash64(tenant, namespace, function));
@@ -296,7 +314,7 @@ CREATE TABLE IF NOT EXISTS line_minutes_local
     bytes      UInt64 CODEC(ZSTD(1)),
     generation UInt64 CODEC(ZSTD(1))
 )
-ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/line_minutes_0005', '{replica}', generation)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/line_minutes_0006', '{replica}', generation)
 PARTITION BY toYYYYMM(minute)
 ORDER BY (tenant, namespace, function, minute, version, severity, stream);
 CREATE OR REPLACE TABLE line_minutes AS line_minutes_local
@@ -318,7 +336,7 @@ CREATE TABLE IF NOT EXISTS invocation_minutes_local
     cold_waits     AggregateFunction(quantilesTDigest(0.5, 0.9, 0.95, 0.99), Int64) CODEC(ZSTD(1)),
     generation     UInt64 CODEC(ZSTD(1))
 )
-ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/invocation_minutes_0005', '{replica}', generation)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/invocation_minutes_0006', '{replica}', generation)
 PARTITION BY toYYYYMM(minute)
 ORDER BY (tenant, namespace, function, minute, version);
 CREATE OR REPLACE TABLE invocation_minutes AS invocation_minutes_local
@@ -338,7 +356,7 @@ CREATE TABLE IF NOT EXISTS start_minutes_local
     durations  AggregateFunction(quantilesTDigest(0.5, 0.9, 0.95, 0.99), Int64) CODEC(ZSTD(1)),
     generation UInt64 CODEC(ZSTD(1))
 )
-ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/start_minutes_0005', '{replica}', generation)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/start_minutes_0006', '{replica}', generation)
 PARTITION BY toYYYYMM(minute)
 ORDER BY (tenant, namespace, function, minute, version, digest, phase);
 CREATE OR REPLACE TABLE start_minutes AS start_minutes_local
@@ -412,18 +430,18 @@ FROM
         namespace AS Namespace,
         function AS ServiceName,
         ifNull(least(queued_at, started_at), started_at) AS Timestamp,
-        ifNull(ended_at, started_at) AS EndTime,
+        coalesce(ended_at, closed_at, started_at) AS EndTime,
         if(match(request_id, '^[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}$'),
             lower(replaceAll(request_id, '-', '')), lower(hex(MD5(request_id)))) AS TraceId,
         leftPad(lower(hex(sipHash64('invocation', request_id, instance))), 16, '0') AS SpanId,
         '' AS ParentSpanId,
         toString(function) AS SpanName,
         'Server' AS SpanKind,
-        multiIf(ifNull(status, '') IN ('error', 'timeout', 'oom'), 'Error', ifNull(status, '') = 'ok', 'Ok', 'Unset') AS StatusCode,
-        if(StatusCode = 'Error', ifNull(nullIf(error, ''), ifNull(status, '')), '') AS StatusMessage,
+        multiIf(coalesce(status, closed_status, '') IN ('error', 'timeout', 'oom'), 'Error', coalesce(status, closed_status, '') = 'ok', 'Ok', 'Unset') AS StatusCode,
+        if(StatusCode = 'Error', coalesce(nullIf(error, ''), nullIf(closed_error, ''), status, closed_status, ''), '') AS StatusMessage,
         map('service.version', ifNull(version, ''), 'faas.version', ifNull(version, ''), 'faas.instance', instance) AS Resource,
         map('faas.invocation_id', request_id, 'faas.coldstart', if(ifNull(cold, false), 'true', 'false'), 'faas.trigger', ifNull(trigger, ''),
-            'coldscope.status', ifNull(status, 'running'), 'http.response.status_code', ifNull(toString(http_status), ''),
+            'coldscope.status', coalesce(status, closed_status, 'running'), 'http.response.status_code', ifNull(toString(http_status), ''),
             'coldscope.cold_wait_ns', ifNull(toString(cold_wait_ns), '')) AS Attributes
     FROM invocations FINAL
     UNION ALL

@@ -22,7 +22,11 @@ SELECT
     cold_wait_ns,
     usage_memory_peak,
     usage_cpu_time_ns,
-    usage_shared
+    usage_shared,
+    closed_at,
+    closed_status,
+    closed_error,
+    closed_by
 FROM invocations FINAL
 WHERE tenant = {tenant:String}
     AND (namespace, function, started_at, request_id) IN

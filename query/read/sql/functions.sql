@@ -4,7 +4,7 @@ SELECT
     function,
     count() AS invocations,
     countIf(ifNull(cold, false)) AS cold_count,
-    countIf(ifNull(status, '') IN ('error', 'timeout', 'oom')) AS errors,
+    countIf(coalesce(status, closed_status, '') IN ('error', 'timeout', 'oom')) AS errors,
     quantilesTDigest(0.5, 0.95, 0.99)(duration_ns) AS quantiles,
     max(started_at) AS last_seen
 FROM invocations FINAL

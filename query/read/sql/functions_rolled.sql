@@ -31,7 +31,7 @@ FROM
         function,
         count() AS invocations,
         countIf(ifNull(invocations.cold, false)) AS cold,
-        countIf(ifNull(status, '') IN ('error', 'timeout', 'oom')) AS errors,
+        countIf(coalesce(status, closed_status, '') IN ('error', 'timeout', 'oom')) AS errors,
         quantilesTDigestStateIf(0.5, 0.9, 0.95, 0.99)(assumeNotNull(duration_ns), duration_ns IS NOT NULL) AS durations,
         max(started_at) AS last_seen
     FROM invocations FINAL

@@ -21,7 +21,11 @@ SELECT
     cold_wait_ns,
     usage_memory_peak,
     usage_cpu_time_ns,
-    usage_shared
+    usage_shared,
+    closed_at,
+    closed_status,
+    closed_error,
+    closed_by
 FROM invocations FINAL
 WHERE tenant = {tenant:String}
     AND ({namespace:String} = '' OR namespace = {namespace:String})
@@ -31,7 +35,7 @@ WHERE tenant = {tenant:String}
     AND started_at <= fromUnixTimestamp64Nano({after_started:Int64}, 'UTC')
     AND (started_at, request_id, instance)
         < (fromUnixTimestamp64Nano({after_started:Int64}, 'UTC'), {after_request:String}, {after_instance:String})
-    AND ({status:String} = '' OR ifNull(status, 'running') = {status:String})
+    AND ({status:String} = '' OR coalesce(status, closed_status, 'running') = {status:String})
     AND ({cold:String} = '' OR ifNull(cold, false) = ({cold:String} = 'true'))
 ORDER BY started_at DESC, request_id DESC, instance DESC
 LIMIT {limit:UInt32}

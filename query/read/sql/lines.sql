@@ -1,4 +1,5 @@
--- The lines of one request: those that are its own (in the whole range); those
+-- The lines of one attempt of a request: those that are its own (in the whole
+-- range), but not those of other attempts, elsewhere or before on its instance; those
 -- of its instance that nobody owns, from its start to its end; and if the
 -- request waited for the instance's start, what was printed during that. The
 -- range on ts is what makes the sort key prune.
@@ -22,7 +23,11 @@ WHERE tenant = {tenant:String}
     AND ts <= fromUnixTimestamp64Nano({range_to:Int64}, 'UTC')
     AND
     (
-        request_id = {request:String}
+        (
+            request_id = {request:String}
+            AND NOT has(splitByChar('\n', {elsewhere:String}), instance)
+            AND (instance != {instance:String} OR attribution = 'init' OR ts >= fromUnixTimestamp64Nano({own_from:Int64}, 'UTC'))
+        )
         OR (
             instance = {instance:String}
             AND request_id = ''

@@ -1,8 +1,9 @@
--- The start of one instance.
+-- The starts of one instance: one, unless it came back after it had stopped.
 SELECT
     namespace,
     function,
     instance,
+    life,
     version,
     host,
     initialization,
@@ -11,15 +12,19 @@ SELECT
     ready_at,
     stopped_at,
     stop_reason,
+    exit_code,
+    oom,
     image,
     digest,
     image_bytes,
     registry,
     region,
-    memory_limit
+    memory_limit,
+    clock_offset_ns
 FROM cold_starts FINAL
 WHERE tenant = {tenant:String}
     AND namespace = {namespace:String}
     AND function = {function:String}
     AND instance = {instance:String}
-LIMIT 1
+ORDER BY coalesce(demanded_at, ready_at, stopped_at), life
+LIMIT {limit:UInt32}

@@ -3,6 +3,7 @@ SELECT
     namespace,
     function,
     instance,
+    life,
     version,
     host,
     initialization,
@@ -11,12 +12,15 @@ SELECT
     ready_at,
     stopped_at,
     stop_reason,
+    exit_code,
+    oom,
     image,
     digest,
     image_bytes,
     registry,
     region,
-    memory_limit
+    memory_limit,
+    clock_offset_ns
 FROM cold_starts FINAL
 WHERE tenant = {tenant:String}
     AND ({namespace:String} = '' OR namespace = {namespace:String})

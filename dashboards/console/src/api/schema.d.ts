@@ -97,12 +97,79 @@ export interface components {
             saves_ms: number;
             title: string;
         };
+        Besides: {
+            /** @description One sentence */
+            evidence: string;
+            /** @enum {string} */
+            kind: "retry" | "host-without-image";
+        };
+        Cause: {
+            /** @description What else made the start come, or long */
+            besides?: components["schemas"]["Besides"][];
+            /** @description One sentence */
+            evidence: string;
+            facts: components["schemas"]["CauseFacts"];
+            /** @enum {string} */
+            kind: "first-start" | "new-version" | "new-image" | "new-configuration" | "out-of-memory" | "crash" | "timeout" | "failed-start" | "retry" | "provisioned" | "spill-over" | "scale-out" | "idle-reclaim" | "unknown";
+        };
+        CauseFacts: {
+            /**
+             * Format: int64
+             * @description Those of them that were serving one
+             */
+            busy_instances: number;
+            /** @description Against the function's start before */
+            changed?: components["schemas"]["Change"][];
+            /** @description Of the request that demanded the instance */
+            earlier_attempt?: components["schemas"]["EarlierAttempt"];
+            /**
+             * Format: int64
+             * @description Of the function, that are stored; 1000 at most
+             */
+            earlier_starts: number;
+            /** @description Other hosts that had the image; 10 at most */
+            image_hosts?: string[];
+            /**
+             * Format: int64
+             * @description Requests that the ready instances were serving
+             */
+            in_flight: number;
+            /** @description The instance that had stopped last */
+            last_stopped?: components["schemas"]["StoppedInstance"];
+            /**
+             * Format: int64
+             * @description Those of the ready ones that were held ready in advance
+             */
+            provisioned_instances: number;
+            /**
+             * Format: int64
+             * @description That could have served a request
+             */
+            ready_instances: number;
+            /** Format: int64 */
+            starting_instances: number;
+        };
+        Change: {
+            after: string;
+            before: string;
+            /** @enum {string} */
+            what: "version" | "digest" | "memory_limit";
+        };
         ColdStart: {
+            /** @description Why there was a start at all; on the request's page only */
+            cause?: components["schemas"]["Cause"];
+            /**
+             * Format: double
+             * @description The platform's clock is so far ahead of that of the instance's host, which stamps the lines; absent if nothing says that it is another one
+             */
+            clock_offset_ms?: number;
             /** @description What the start waited for, from demanded_at to ready_at without gaps */
             critical_path: components["schemas"]["Segment"][];
             /** Format: date-time */
             demanded_at?: string;
             digest?: string;
+            /** Format: int32 */
+            exit_code?: number;
             function: string;
             host?: string;
             image?: string;
@@ -116,11 +183,18 @@ export interface components {
             instance: string;
             layers: components["schemas"]["Layer"][];
             /**
+             * Format: int32
+             * @description 0, unless the instance had stopped and was started again under its name
+             */
+            life?: number;
+            /**
              * Format: int64
              * @description Bytes
              */
             memory_limit?: number;
             namespace: string;
+            /** @description The instance was killed for its memory */
+            oom?: boolean;
             /**
              * Format: double
              * @description Part of total_ms that no phase explains
@@ -146,6 +220,8 @@ export interface components {
              */
             total_ms: number;
             version: string;
+            /** @description The requests that waited behind it, the one that demanded it aside; on the request's page only */
+            waiting?: components["schemas"]["Waiting"];
         };
         ColdStartStats: {
             /**
@@ -242,6 +318,15 @@ export interface components {
             p95_ms: number;
             /** Format: double */
             p99_ms: number;
+        };
+        EarlierAttempt: {
+            /** Format: date-time */
+            ended_at?: string;
+            instance: string;
+            /** Format: date-time */
+            started_at: string;
+            /** @enum {string} */
+            status: "ok" | "error" | "timeout" | "oom" | "cancelled" | "running";
         };
         ErrorDetail: {
             /** @description Where the error occurred, e.g. 'body.items[3].tags' or 'path.thing-id' */
@@ -361,6 +446,11 @@ export interface components {
             bytes_in?: number;
             /** Format: int64 */
             bytes_out?: number;
+            /**
+             * @description Nobody has told how it ended: status, error and ended_at are those of its instance's end, which was this
+             * @enum {string}
+             */
+            closed_by?: "oom" | "timeout" | "crash" | "stop";
             /** @description Whether the request waited for its instance's start */
             cold: boolean;
             /**
@@ -534,6 +624,36 @@ export interface components {
             name: string;
             /** Format: date-time */
             start: string;
+        };
+        StoppedInstance: {
+            /** Format: int32 */
+            exit_code?: number;
+            /**
+             * Format: double
+             * @description From its end to the demand for the next
+             */
+            gap_ms: number;
+            instance: string;
+            /**
+             * Format: double
+             * @description From its last request's end to its own
+             */
+            kept_alive_ms?: number;
+            /**
+             * Format: date-time
+             * @description As far as the hour before the start goes
+             */
+            last_request_ended_at?: string;
+            oom?: boolean;
+            reason?: string;
+            /** Format: date-time */
+            stopped_at: string;
+        };
+        Waiting: {
+            /** Format: int64 */
+            count: number;
+            /** @description The first 20 of them, in the order in which they came */
+            request_ids: string[];
         };
     };
     responses: never;

@@ -47,6 +47,7 @@ export function Facts({ page: { invocation: v, cold_start: cold, attempts, compl
         <dl className={styles.list}>
           <Fact name="Received">{began === undefined ? '–' : `${day(began)}, ${clock(began)}`}</Fact>
           <Fact name="Trigger">{v.trigger}</Fact>
+          <Fact name="Ended by">{v.closed_by ? "its instance's end; nobody has told how it ended" : undefined}</Fact>
           <Fact name="Instance" copy={v.instance}>
             <span className="mono">{v.instance}</span>
           </Fact>
@@ -73,6 +74,22 @@ export function Facts({ page: { invocation: v, cold_start: cold, attempts, compl
               <Fact name="Initialization">{cold.initialization}</Fact>
               <Fact name="Started for">
                 {cold.request_id === v.request_id ? 'this request' : cold.request_id ? <Link to={`/requests/${encodeURIComponent(cold.request_id)}`}>another request</Link> : undefined}
+              </Fact>
+              <Fact name="Why it started">
+                {cold.cause ? [cold.cause.evidence, ...(cold.cause.besides ?? []).map((b) => b.evidence)].join(' ') : undefined}
+              </Fact>
+              <Fact name="Waited behind it">
+                {cold.waiting?.count ? (
+                  <>
+                    {cold.waiting.count} {cold.waiting.count === 1 ? 'request' : 'requests'}:{' '}
+                    {cold.waiting.request_ids.slice(0, 5).map((id, n) => (
+                      <span key={id}>
+                        {n > 0 ? ', ' : ''}
+                        {id === v.request_id ? 'this one' : <Link to={`/requests/${encodeURIComponent(id)}`}>{id.slice(0, 8)}…</Link>}
+                      </span>
+                    ))}
+                  </>
+                ) : undefined}
               </Fact>
             </>
           ) : null}

@@ -237,18 +237,18 @@ FROM
         namespace AS Namespace,
         function AS ServiceName,
         ifNull(least(queued_at, started_at), started_at) AS Timestamp,
-        ifNull(ended_at, started_at) AS EndTime,
+        coalesce(ended_at, closed_at, started_at) AS EndTime,
         if(match(request_id, '^[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}$'),
             lower(replaceAll(request_id, '-', '')), lower(hex(MD5(request_id)))) AS TraceId,
         leftPad(lower(hex(sipHash64('invocation', request_id, instance))), 16, '0') AS SpanId,
         '' AS ParentSpanId,
         toString(function) AS SpanName,
         'Server' AS SpanKind,
-        multiIf(ifNull(status, '') IN ('error', 'timeout', 'oom'), 'Error', ifNull(status, '') = 'ok', 'Ok', 'Unset') AS StatusCode,
-        if(StatusCode = 'Error', ifNull(nullIf(error, ''), ifNull(status, '')), '') AS StatusMessage,
+        multiIf(coalesce(status, closed_status, '') IN ('error', 'timeout', 'oom'), 'Error', coalesce(status, closed_status, '') = 'ok', 'Ok', 'Unset') AS StatusCode,
+        if(StatusCode = 'Error', coalesce(nullIf(error, ''), nullIf(closed_error, ''), status, closed_status, ''), '') AS StatusMessage,
         map('service.version', ifNull(version, ''), 'faas.version', ifNull(version, ''), 'faas.instance', instance) AS Resource,
         map('faas.invocation_id', request_id, 'faas.coldstart', if(ifNull(cold, false), 'true', 'false'), 'faas.trigger', ifNull(trigger, ''),
-            'coldscope.status', ifNull(status, 'running'), 'http.response.status_code', ifNull(toString(http_status), ''),
+            'coldscope.status', coalesce(status, closed_status, 'running'), 'http.response.status_code', ifNull(toString(http_status), ''),
             'coldscope.cold_wait_ns', ifNull(toString(cold_wait_ns), '')) AS Attributes
     FROM invocations FINAL
     UNION ALL
