@@ -29,6 +29,7 @@ import (
 
 	"github.com/coldscope/coldscope/aggregator/correlate"
 	"github.com/coldscope/coldscope/aggregator/expire"
+	"github.com/coldscope/coldscope/aggregator/extract"
 	"github.com/coldscope/coldscope/aggregator/ingest"
 	"github.com/coldscope/coldscope/aggregator/insert"
 	"github.com/coldscope/coldscope/aggregator/rollup"
@@ -62,6 +63,8 @@ type Config struct {
 	OTLPGRPC string `yaml:"otlp_grpc"`
 	// Ingest says what is made of what senders push, and what is refused.
 	Ingest ingest.Config `yaml:"ingest"`
+	// Lines says what is read out of a line's text.
+	Lines extract.Config `yaml:"lines"`
 	// Rollup tunes the figures by the minute; its Cutoff follows from Retention.
 	Rollup rollup.Config `yaml:"-"`
 	// Retention says how long data is kept: a section of its own.
@@ -82,6 +85,7 @@ func DefaultConfig() Config {
 		Drain:     10 * time.Second,
 		OTLPGRPC:  DefaultOTLPGRPC,
 		Ingest:    ingest.DefaultConfig(),
+		Lines:     extract.DefaultConfig(),
 		Rollup:    rollup.DefaultConfig(),
 	}
 }
@@ -97,9 +101,12 @@ func (c *Config) Validate() error {
 	if _, _, err := net.SplitHostPort(c.OTLPGRPC); c.OTLPGRPC != "" && err != nil {
 		bad("otlp_grpc: " + err.Error())
 	}
-	if err := c.Ingest.Validate(); err != nil {
+	for section, err := range map[string]error{"ingest.": c.Ingest.Validate(), "lines.": c.Lines.Validate()} {
+		if err == nil {
+			continue
+		}
 		for problem := range strings.SplitSeq(err.Error(), "\n") {
-			bad("ingest." + problem)
+			bad(section + problem)
 		}
 	}
 	return errors.Join(errs...)
@@ -122,6 +129,7 @@ type Aggregator struct {
 	metrics *metrics
 	tracer  trace.Tracer
 	decoder *ingest.Decoder
+	lines   *extract.Extractor
 	rates   *ingest.Rates
 	bodies  sync.Pool // of *bytes.Buffer
 	roller  *rollup.Roller
@@ -133,13 +141,19 @@ type Aggregator struct {
 	reading     atomic.Int64  // bytes of requests that are being read
 }
 
-// New makes an aggregator that writes through conn, which stays the caller's.
+// New makes an aggregator of a valid configuration, that writes through conn,
+// which stays the caller's.
 func New(cfg Config, conn driver.Conn, logger *slog.Logger, reg prometheus.Registerer, tracing trace.TracerProvider) *Aggregator {
 	m := newMetrics(reg)
+	lines, err := extract.New(cfg.Lines)
+	if err != nil {
+		panic("aggregator: the configuration was not validated: " + err.Error())
+	}
 	cfg.Rollup.Cutoff = func(tenant string) time.Time { return incomplete(&cfg.Retention, tenant, time.Now()) }
 	return &Aggregator{
 		cfg: cfg, conn: conn, logger: logger, metrics: m,
 		decoder:     ingest.NewDecoder(cfg.Ingest),
+		lines:       lines,
 		rates:       ingest.NewRates(cfg.Ingest),
 		writer:      insert.NewWriter(conn, logger, m.insertRetries.Inc),
 		tracer:      tracing.Tracer("github.com/coldscope/coldscope/aggregator"),
@@ -215,6 +229,13 @@ func (a *Aggregator) take(ctx context.Context, protocol, tenant string, batch *i
 			Code: 429, RetryAfter: wait,
 			Message: fmt.Sprintf("tenant %q sends more bytes a second than it may: send again in %s", tenant, wait.Round(time.Millisecond)),
 		}
+	}
+	var ids []string
+	for i := range batch.Lines {
+		l := &batch.Lines[i]
+		before := len(ids)
+		ids = a.lines.Line(l, ids)
+		l.Named = ids[before:len(ids):len(ids)]
 	}
 	if err := a.submit(ctx, batch); err != nil {
 		return unavailable(err)

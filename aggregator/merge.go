@@ -184,6 +184,7 @@ func (m *merger) recheck(ctx context.Context, overdue []correlate.Span) error {
 			if err != nil {
 				return err
 			}
+			m.name(lines)
 			m.correlator.Recheck(span.Key, lines)
 			m.gather()
 			if more = len(lines) == recheckLines; more {
@@ -254,7 +255,18 @@ func (m *merger) restore(ctx context.Context, missing map[faas.Ref]bool) error {
 }
 
 func (m *merger) read(ctx context.Context, refs []faas.Ref, limits recall.Limits) (map[faas.Ref]*recall.Memory, error) {
-	return retrying(ctx, m, func() (map[faas.Ref]*recall.Memory, error) { return recall.Read(ctx, m.conn, refs, limits) })
+	found, err := retrying(ctx, m, func() (map[faas.Ref]*recall.Memory, error) { return recall.Read(ctx, m.conn, refs, limits) })
+	for _, memory := range found {
+		m.name(memory.Lines)
+	}
+	return found, err
+}
+
+// name finds again which requests stored lines name.
+func (m *merger) name(rows []schema.LogRow) {
+	for n := range rows {
+		rows[n].Named = m.lines.IDs(rows[n].Body)
+	}
 }
 
 // retrying reads again while the engine is away, until ctx ends.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -135,7 +136,7 @@ func parseLine(t *testing.T, text string, n int) *faas.Line {
 	if rest, ok := strings.CutPrefix(body, "on="); ok {
 		ref.Instance, body, _ = strings.Cut(rest, " ")
 	}
-	return &faas.Line{Ref: ref, Time: at(number(t, when)), Stream: faas.Stdout, Body: body, FileID: 1, Offset: uint64(n)}
+	return &faas.Line{Ref: ref, Time: at(number(t, when)), Stream: faas.Stdout, Body: body, Named: named(body), FileID: 1, Offset: uint64(n)}
 }
 
 func parseEvent(t *testing.T, word, text string, n int) faas.Event {
@@ -465,4 +466,14 @@ func used(r *schema.InvocationRow) string {
 		fmt.Fprintf(&b, " shared=%t", *r.UsageShared)
 	}
 	return b.String()
+}
+
+var naming = regexp.MustCompile(`(?i)request.?id["' ]*[:=]["' ]*([A-Za-z0-9_-]{8,})`)
+
+// named gives the request IDs that a text names, in the ways of these cases.
+func named(text string) (ids []string) {
+	for _, m := range naming.FindAllStringSubmatch(text, -1) {
+		ids = append(ids, m[1])
+	}
+	return ids
 }

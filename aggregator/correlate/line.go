@@ -11,67 +11,10 @@ import (
 
 // explicitIDs gives the request IDs that a line carries: the sender's first.
 func explicitIDs(l *faas.Line) []string {
-	ids := idsIn(l.Body)
-	if l.RequestID != "" {
-		ids = append([]string{l.RequestID}, ids...)
+	if l.RequestID == "" {
+		return l.Named
 	}
-	return ids
-}
-
-// Bounds of what is taken for an ID.
-const (
-	minID  = 8
-	maxID  = 128
-	maxIDs = 4
-)
-
-// idsIn finds what follows "request id" in any usual spelling: a JSON or
-// logfmt key (request_id, requestId, aws_request_id, X-Scf-Request-Id) or plain
-// text ("RequestId: …").
-func idsIn(body string) []string {
-	var ids []string
-	for rest := body; len(ids) < maxIDs; {
-		at := strings.IndexByte(rest, 'q') // the rarest of "request"
-		if at < 0 {
-			break
-		}
-		before := rest[:at]
-		rest = rest[at+1:]
-		after, found := strings.CutPrefix(rest, "uest")
-		if !found || !strings.HasSuffix(before, "e") {
-			continue
-		}
-		if id := idAfter(after); id != "" {
-			ids = append(ids, id)
-		}
-	}
-	return ids
-}
-
-func idAfter(s string) string {
-	if s != "" && strings.IndexByte("_-. ", s[0]) >= 0 {
-		s = s[1:]
-	}
-	if len(s) < 2 || !strings.EqualFold(s[:2], "id") {
-		return ""
-	}
-	s = strings.TrimLeft(s[2:], `"' `)
-	if s == "" || s[0] != ':' && s[0] != '=' {
-		return ""
-	}
-	s = strings.TrimLeft(s[1:], `"' `)
-	end := 0
-	for end < len(s) && end <= maxID && isIDByte(s[end]) {
-		end++
-	}
-	if end < minID || end > maxID {
-		return ""
-	}
-	return strings.Clone(s[:end])
-}
-
-func isIDByte(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_'
+	return append([]string{l.RequestID}, l.Named...)
 }
 
 // platformRow shows an event among the lines. Its identity is the event's, so

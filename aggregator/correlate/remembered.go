@@ -30,10 +30,10 @@ func (i *instance) remembered(l *faas.Line) *remembered {
 // restored makes a line of the instance out of its row.
 func (i *instance) restored(row *schema.LogRow) *remembered {
 	r := &remembered{
-		line: row.Line, time: row.Time, explicit: idsIn(row.Body), requestID: row.RequestID, attribution: row.Attribution, candidates: row.Candidates,
+		line: row.Line, time: row.Time, explicit: row.Named, requestID: row.RequestID, attribution: row.Attribution, candidates: row.Candidates,
 	}
 	if r.attribution == faas.AttributionExplicit {
-		r.explicit = append(r.explicit, r.requestID) // the sender may have named it
+		r.explicit = append(slices.Clip(r.explicit), r.requestID) // the sender may have named it
 	}
 	return r
 }

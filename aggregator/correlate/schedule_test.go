@@ -141,7 +141,7 @@ func (i *simulated) course(d faas.Data, observed bool) {
 func (i *simulated) print(truth, body string) {
 	i.lines++
 	i.add(fact{truth: truth, arrives: i.arrive(), line: &faas.Line{
-		Ref: i.ref, Host: "host", Time: at(i.now), Stream: faas.Stdout, Body: fmt.Sprint(body, " #", i.lines), FileID: i.file, Offset: i.lines,
+		Ref: i.ref, Host: "host", Time: at(i.now), Stream: faas.Stdout, Body: fmt.Sprint(body, " #", i.lines), Named: named(body), FileID: i.file, Offset: i.lines,
 	}})
 }
 

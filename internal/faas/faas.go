@@ -70,13 +70,14 @@ type Line struct {
 	Ref
 	Time      time.Time // when the container runtime wrote it, on the host's clock
 	Stream    Stream
-	Body      string // without its line ending and without escape sequences; valid UTF-8
-	Raw       string // the line with its escape sequences (colours), to display; empty if it has none
-	FileID    uint64 // one generation of one log file
-	Offset    uint64 // of the line's first byte in that file
-	Truncated uint64 // bytes that were cut from the end of Body
-	RequestID string // if the sender knows it
-	Host      string // host of the collector that read it
+	Body      string   // without its line ending and without escape sequences; valid UTF-8
+	Raw       string   // the line with its escape sequences (colours), to display; empty if it has none
+	FileID    uint64   // one generation of one log file
+	Offset    uint64   // of the line's first byte in that file
+	Truncated uint64   // bytes that were cut from the end of Body
+	RequestID string   // if the sender knows it
+	Named     []string // request IDs that the text names
+	Host      string   // host of the collector that read it
 
 	// What the line, or its sender, says of it.
 	Severity        Severity
