@@ -227,8 +227,8 @@ func (m *merger) review(found map[faas.Ref]*recall.Memory, now time.Time) {
 	c := correlate.New(m.cfg.Correlate)
 	for ref, memory := range found {
 		k := correlate.KeyOf(ref)
-		c.Restore(k, memory.Starts, memory.Invocations, told(memory), now)
-		c.Review(k)
+		c.Restore(k, stored(memory), now)
+		c.Recheck(k, told(memory))
 		out := c.Take()
 		m.gathering.Logs = append(m.gathering.Logs, out.Logs...)
 		m.metrics.observe(&out)

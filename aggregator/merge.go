@@ -96,7 +96,7 @@ func (m *merger) loop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case s := <-submissions:
-			m.take(ctx, s)
+			m.take(ctx, m.with(s))
 		case r := <-m.written:
 			m.answer(r)
 		case r := <-m.looks.results:
@@ -127,16 +127,39 @@ func (m *merger) nextStep() (time.Duration, bool) {
 
 func (b *batch) pending() bool { return b.Rows() > 0 || len(b.waiting) > 0 }
 
-// take merges one submission.
-func (m *merger) take(ctx context.Context, s *submission) {
-	m.outstanding[s] = true
-	if err := m.recall(ctx, s); err != nil {
-		m.finish(s, err)
-		return
+// with gives s and others that wait already, as many as fit a batch: what is not
+// known of their instances is read in one go.
+func (m *merger) with(s *submission) []*submission {
+	all := []*submission{s}
+	for rows := len(s.Lines); rows < m.cfg.BatchRows; {
+		select {
+		case s := <-m.submissions:
+			all = append(all, s)
+			rows += len(s.Lines)
+		default:
+			return all
+		}
 	}
-	if !m.outstanding[s] {
-		return // a batch before it could not be written
+	return all
+}
+
+// take merges submissions.
+func (m *merger) take(ctx context.Context, all []*submission) {
+	for _, s := range all {
+		m.outstanding[s] = true
 	}
+	err := m.recall(ctx, all)
+	for _, s := range all {
+		switch {
+		case err != nil:
+			m.finish(s, err)
+		case m.outstanding[s]: // else a batch before it could not be written
+			m.merge(ctx, s)
+		}
+	}
+}
+
+func (m *merger) merge(ctx context.Context, s *submission) {
 	now := time.Now()
 	// Events first: they are what the lines beside them wait for.
 	for i := range s.Events {
@@ -202,7 +225,7 @@ const recheckLines = 5000
 
 // recall reads back what the store knows of the instances that the
 // correlator does not remember.
-func (m *merger) recall(ctx context.Context, s *submission) error {
+func (m *merger) recall(ctx context.Context, all []*submission) error {
 	missing := map[faas.Ref]bool{}
 	note := func(r faas.Ref, at time.Time) {
 		r.Version = ""
@@ -210,13 +233,15 @@ func (m *merger) recall(ctx context.Context, s *submission) error {
 			missing[r] = true
 		}
 	}
-	for i := range s.Events {
-		if !correlate.Apart(&s.Events[i]) {
-			note(s.Events[i].Ref, s.Events[i].Time)
+	for _, s := range all {
+		for i := range s.Events {
+			if !correlate.Apart(&s.Events[i]) {
+				note(s.Events[i].Ref, s.Events[i].Time)
+			}
 		}
-	}
-	for i := range s.Lines {
-		note(s.Lines[i].Ref, s.Lines[i].Time)
+		for i := range s.Lines {
+			note(s.Lines[i].Ref, s.Lines[i].Time)
+		}
 	}
 	return m.restore(ctx, missing)
 }
@@ -238,7 +263,7 @@ func (m *merger) restore(ctx context.Context, missing map[faas.Ref]bool) error {
 		}
 	}
 	found, err := m.read(ctx, refs, recall.Limits{
-		Since: time.Now().Add(-m.cfg.Recall), Lines: m.cfg.Correlate.InstanceLines, Invocations: correlate.MaxInvocations,
+		Since: time.Now().Add(-m.cfg.Recall), Invocations: correlate.MaxInvocations,
 	})
 	if err != nil {
 		return err
@@ -249,9 +274,13 @@ func (m *merger) restore(ctx context.Context, missing map[faas.Ref]bool) error {
 		if memory == nil {
 			memory = &recall.Memory{}
 		}
-		m.correlator.Restore(correlate.KeyOf(r), memory.Starts, memory.Invocations, memory.Lines, now)
+		m.correlator.Restore(correlate.KeyOf(r), stored(memory), now)
 	}
 	return nil
+}
+
+func stored(m *recall.Memory) correlate.Stored {
+	return correlate.Stored{Starts: m.Starts, Invocations: m.Invocations, Lines: m.Newest, Revision: m.Revision}
 }
 
 func (m *merger) read(ctx context.Context, refs []faas.Ref, limits recall.Limits) (map[faas.Ref]*recall.Memory, error) {

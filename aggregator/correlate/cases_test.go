@@ -90,10 +90,10 @@ func play(t *testing.T, script string) string {
 			e := parseEvent(t, word, rest, n)
 			c.Event(&e, now)
 		}
-		s.add(c.Take())
+		s.take(c)
 	}
 	c.Advance(now.Add(time.Hour))
-	s.add(c.Take())
+	s.take(c)
 	if starts != "" {
 		starts = s.startsText()
 	}
@@ -328,12 +328,20 @@ func (s *store) recall(c *Correlator, ref faas.Ref, as, now time.Time) {
 	}
 	c.Forget(k)
 	s.take(c)
-	c.Restore(k, of(s.sortedStarts(), name, func(r *schema.ColdStartRow) string { return r.Instance }),
-		of(s.sortedInvocations(), name, func(r *schema.InvocationRow) string { return r.Instance }),
-		newest(of(s.sortedLines(), name, func(r *schema.LogRow) string { return r.Instance }), c.cfg.InstanceLines), now)
+	stored := Stored{
+		Starts:      of(s.sortedStarts(), name, func(r *schema.ColdStartRow) string { return r.Instance }),
+		Invocations: of(s.sortedInvocations(), name, func(r *schema.InvocationRow) string { return r.Instance }),
+	}
+	for _, r := range s.lines {
+		if r.Instance == name {
+			stored.Revision = max(stored.Revision, r.Revision)
+			if r.Time.After(stored.Lines) {
+				stored.Lines = r.Time
+			}
+		}
+	}
+	c.Restore(k, stored, now)
 }
-
-func newest[T any](rows []T, n int) []T { return rows[max(0, len(rows)-n):] }
 
 // of gives the rows of an instance.
 func of[T any](rows []T, instance string, get func(*T) string) []T {

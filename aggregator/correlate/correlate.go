@@ -120,24 +120,26 @@ func (c *Correlator) Forget(k Key) {
 	}
 }
 
-// Restore tells what the store knows of an instance: nil and empty are fine.
-// Starts are those of its lives, lines are the newest ones, in the order of time.
-func (c *Correlator) Restore(k Key, starts []schema.ColdStartRow, invocations []schema.InvocationRow, lines []schema.LogRow, now time.Time) {
+// Stored is what the store knows of an instance; empty is fine.
+type Stored struct {
+	Starts      []schema.ColdStartRow // of its lives, in their order
+	Invocations []schema.InvocationRow
+	// Lines tells up to when there are lines, and Revision their highest one. The
+	// lines themselves are asked for if they may belong elsewhere: see Overdue.
+	Lines    time.Time
+	Revision uint64
+}
+
+// Restore tells what the store knows of an instance.
+func (c *Correlator) Restore(k Key, s Stored, now time.Time) {
 	if c.instances[k] != nil {
 		return
 	}
 	i := c.use(k, now)
-	i.restore(starts, invocations)
+	i.restore(s.Starts, s.Invocations)
+	i.dropped = s.Lines
+	c.revision = max(c.revision, s.Revision)
 	c.charge(i)
-	if len(lines) >= c.cfg.InstanceLines {
-		i.dropped = lines[0].Time
-	}
-	for n := range lines {
-		r := i.restored(&lines[n])
-		c.memory += r.size()
-		c.remember(i, r)
-		c.revision = max(c.revision, lines[n].Revision)
-	}
 }
 
 // Recheck corrects lines of an instance that the correlator has forgotten, as

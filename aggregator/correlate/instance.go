@@ -76,6 +76,9 @@ func (i *instance) restore(starts []schema.ColdStartRow, invocations []schema.In
 	i.attempts = make(map[string]int, len(invocations))
 	for n := range invocations {
 		r := &invocations[n]
+		if measuredOnly(r) {
+			continue
+		}
 		v := &invocation{requestID: r.RequestID, queued: timeOf(r.QueuedAt), start: r.StartedAt, end: timeOf(r.EndedAt)}
 		i.invocations = append(i.invocations, v)
 		i.attempts[v.requestID]++
@@ -85,6 +88,12 @@ func (i *instance) restore(starts []schema.ColdStartRow, invocations []schema.In
 	slices.SortStableFunc(i.invocations, func(a, b *invocation) int { return a.start.Compare(b.start) })
 	i.index(0)
 	i.forgotten = len(invocations) >= MaxInvocations
+}
+
+// measuredOnly reports whether nobody has told of an invocation but who measured
+// it: what its lines are is not settled by that, and so it is not known yet.
+func measuredOnly(r *schema.InvocationRow) bool {
+	return r.UsageShared != nil && r.Trigger == nil && r.QueuedAt == nil && r.EndedAt == nil
 }
 
 func (i *instance) see(t time.Time) {

@@ -26,10 +26,3 @@ func (c *Correlator) Learn(e *faas.Event, now time.Time) {
 		c.out.Invocations = append(c.out.Invocations[:invocations], c.out.Invocations[invocations+1:]...)
 	}
 }
-
-// Review has Take look at all lines again that are remembered of an instance.
-func (c *Correlator) Review(k Key) {
-	if i := c.instances[k]; i != nil {
-		c.doubt(i, time.Time{})
-	}
-}

@@ -89,7 +89,7 @@ func TestSerialInstance(t *testing.T) {
 			} else {
 				c.Event(f.event, now)
 			}
-			s.add(c.Take())
+			s.take(c)
 			// A restart loses what was held, and who sent it sends it again.
 			if rapid.IntRange(0, 9).Draw(t, "restart") == 0 {
 				c = s.restart(DefaultConfig(), now)
@@ -98,11 +98,11 @@ func TestSerialInstance(t *testing.T) {
 						c.Line(l, n, now)
 					}
 				}
-				s.add(c.Take())
+				s.take(c)
 			}
 		}
 		c.Advance(now.Add(time.Hour))
-		s.add(c.Take())
+		s.take(c)
 		compare(t, facts, s)
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
@@ -25,12 +26,14 @@ var (
 	invocationsSQL string
 	//go:embed sql/logs.sql
 	logsSQL string
+	//go:embed sql/newest.sql
+	newestSQL string
 	//go:embed sql/span.sql
 	spanSQL string
 )
 
-// Limits bounds what is read per instance: its newest lines since Since, none if
-// Lines is 0, and its newest invocations that started at Started or later.
+// Limits bounds what is read per instance: its newest lines since Since, only up
+// to when there are any if Lines is 0, and its newest invocations that started at Started or later.
 type Limits struct {
 	Since, Started     time.Time
 	Lines, Invocations int
@@ -40,6 +43,8 @@ type Limits struct {
 type Memory struct {
 	Starts      []schema.ColdStartRow // one of each life
 	Invocations []schema.InvocationRow
+	Newest      time.Time // of its lines; zero: there is none
+	Revision    uint64    // the highest one of these
 	Lines       []schema.LogRow
 }
 
@@ -57,7 +62,7 @@ func Read(ctx context.Context, conn driver.Conn, refs []faas.Ref, limits Limits)
 		}
 	}
 	r := reader{conn: conn, wanted: wanted, limits: limits, found: map[faas.Ref]*Memory{}}
-	reads := []func(context.Context) error{r.coldStarts, r.invocations}
+	reads := []func(context.Context) error{r.coldStarts, r.invocations, r.newest}
 	if limits.Lines > 0 {
 		reads = append(reads, r.lines)
 	}
@@ -130,7 +135,7 @@ func (r *reader) invocations(ctx context.Context) error {
 		var ref faas.Ref
 		var v schema.InvocationRow
 		err := rows.Scan(&ref.Tenant, &ref.Namespace, &ref.Function, &ref.Instance,
-			&v.RequestID, &v.QueuedAt, &v.StartedAt, &v.EndedAt, &v.Cold)
+			&v.RequestID, &v.QueuedAt, &v.StartedAt, &v.EndedAt, &v.Cold, &v.Trigger, &v.UsageShared)
 		m := r.of(ref)
 		m.Invocations = append(m.Invocations, v)
 		return err
@@ -146,11 +151,25 @@ func (r *reader) lines(ctx context.Context) error {
 	})
 }
 
+// newest reads only up to when there are lines: to read all of them, of each
+// instance that is met first, would be most of what a busy store does.
+func (r *reader) newest(ctx context.Context) error {
+	return r.query(ctx, newestSQL, 0, func(rows driver.Rows) error {
+		var ref faas.Ref
+		var newest time.Time
+		var revision uint64
+		err := rows.Scan(&ref.Tenant, &ref.Namespace, &ref.Function, &ref.Instance, &newest, &revision)
+		m := r.of(ref)
+		m.Newest, m.Revision = newest, revision
+		return err
+	})
+}
+
 // Lines reads the lines of one instance from a time on until another one, both
 // in it, the newest first and at most limit. Ref is taken without its version.
 func Lines(ctx context.Context, conn driver.Conn, ref faas.Ref, from, to time.Time, limit int) (lines []schema.LogRow, err error) {
 	rows, err := conn.Query(ch.Context(ctx, ch.WithParameters(ch.Parameters{
-		"tenant": ref.Tenant, "namespace": ref.Namespace, "function": ref.Function, "instance": ref.Instance,
+		"tenant": text(ref.Tenant), "namespace": text(ref.Namespace), "function": text(ref.Function), "instance": text(ref.Instance),
 		"from": stamp(from), "to": stamp(to), "limit": strconv.Itoa(limit),
 	})), spanSQL)
 	if err != nil {
@@ -169,6 +188,11 @@ func Lines(ctx context.Context, conn driver.Conn, ref faas.Ref, from, to time.Ti
 	}
 	return lines, nil
 }
+
+var escapes = strings.NewReplacer(`\`, `\\`, "\t", `\t`, "\n", `\n`, "\r", `\r`, "\x00", `\0`)
+
+// text is s as a parameter: the server reads it as a field of TabSeparated.
+func text(s string) string { return escapes.Replace(s) }
 
 // stamp is t as a parameter; times before 1970 are 1970.
 func stamp(t time.Time) string {

@@ -3,6 +3,7 @@ SELECT tenant, namespace, function, version, instance, host, ts, toString(stream
 FROM logs FINAL
 WHERE (tenant, namespace, function) IN (SELECT tenant, namespace, function FROM wanted)
   AND ts >= {since:DateTime64(9, 'UTC')}
+  AND instance IN (SELECT instance FROM wanted)
   AND (tenant, namespace, function, instance) IN (SELECT tenant, namespace, function, instance FROM wanted)
   AND logs.stream != 'platform'
 ORDER BY ts DESC

@@ -189,13 +189,25 @@ ALTER TABLE logs_local
     ADD COLUMN IF NOT EXISTS raw String CODEC(ZSTD(1));
 CREATE OR REPLACE TABLE logs AS logs_local
 ENGINE = Distributed('two_shards', currentDatabase(), logs_local, cityHash64(tenant, namespace, function));
--- 0004_lines_by_request
+-- 0004_look_ups
 ALTER TABLE logs_local ADD INDEX IF NOT EXISTS by_request request_id TYPE bloom_filter(0.001) GRANULARITY 1;
 CREATE OR REPLACE TABLE logs AS logs_local
 ENGINE = Distributed('two_shards', currentDatabase(), logs_local, cityHash64(tenant, namespace, function));
 ALTER TABLE logs_local MATERIALIZE INDEX by_request;
 CREATE OR REPLACE TABLE logs AS logs_local
 ENGINE = Distributed('two_shards', currentDatabase(), logs_local, cityHash64(tenant, namespace, function));
+ALTER TABLE logs_local ADD INDEX IF NOT EXISTS by_instance instance TYPE bloom_filter(0.001) GRANULARITY 1;
+CREATE OR REPLACE TABLE logs AS logs_local
+ENGINE = Distributed('two_shards', currentDatabase(), logs_local, cityHash64(tenant, namespace, function));
+ALTER TABLE logs_local MATERIALIZE INDEX by_instance;
+CREATE OR REPLACE TABLE logs AS logs_local
+ENGINE = Distributed('two_shards', currentDatabase(), logs_local, cityHash64(tenant, namespace, function));
+ALTER TABLE invocations_local ADD INDEX IF NOT EXISTS by_instance instance TYPE bloom_filter(0.001) GRANULARITY 1;
+CREATE OR REPLACE TABLE invocations AS invocations_local
+ENGINE = Distributed('two_shards', currentDatabase(), invocations_local, cityHash64(tenant, namespace, function));
+ALTER TABLE invocations_local MATERIALIZE INDEX by_instance;
+CREATE OR REPLACE TABLE invocations AS invocations_local
+ENGINE = Distributed('two_shards', currentDatabase(), invocations_local, cityHash64(tenant, namespace, function));
 -- 0005_merge
 ALTER TABLE cold_starts_local
     ADD COLUMN IF NOT EXISTS life UInt32,
