@@ -340,7 +340,7 @@ func (w *world) lineIsRight(f *fact, s *store) error {
 		return complain()
 	}
 	exact := w.serial[l.Instance] && w.offset == 0
-	switch faas.Attribution(r.Attribution) {
+	switch r.Attribution {
 	case faas.AttributionAmbiguous:
 		if exact || !slices.Contains(r.Candidates, f.truth) && f.truth != "" {
 			return complain()

@@ -43,7 +43,7 @@ func (d *Decoder) DecodeRaw(tenant string, raw []byte) (Batch, error) {
 	n, err := countEntries(text)
 	if err == nil {
 		r.batch.Lines = make([]faas.Line, 0, n)
-		err = fields(text, requestFields, func(number protowire.Number, value string) error {
+		err = fields(text, requestFields, func(number int, value string) error {
 			if number != requestStreams {
 				return nil
 			}
@@ -58,11 +58,11 @@ func (d *Decoder) DecodeRaw(tenant string, raw []byte) (Batch, error) {
 
 // countEntries counts the entries of all streams.
 func countEntries(text string) (n int, err error) {
-	err = fields(text, requestFields, func(number protowire.Number, stream string) error {
+	err = fields(text, requestFields, func(number int, stream string) error {
 		if number != requestStreams {
 			return nil
 		}
-		return fields(stream, streamFields, func(number protowire.Number, _ string) error {
+		return fields(stream, streamFields, func(number int, _ string) error {
 			if number == streamEntries {
 				n++
 			}
@@ -81,7 +81,7 @@ type rawReader struct {
 // stream reads the labels first, wherever they stand.
 func (r *rawReader) stream(text string) error {
 	labels, entries := "", 0
-	err := fields(text, streamFields, func(number protowire.Number, value string) error {
+	err := fields(text, streamFields, func(number int, value string) error {
 		switch number {
 		case streamLabels:
 			labels = value
@@ -93,24 +93,23 @@ func (r *rawReader) stream(text string) error {
 	if err != nil {
 		return err
 	}
-	from, refused := r.batch.parseStream(labels)
-	if refused != nil {
+	use := func() {} // an entry
+	switch from, refused := r.batch.parseStream(labels); {
+	case refused != nil:
 		r.batch.reject(entries, refused)
+	case from.stream == faas.Platform:
+		use = func() { r.batch.event(&r.entry) }
+	default:
+		use = func() { r.batch.line(from, &r.entry) }
 	}
-	return fields(text, streamFields, func(number protowire.Number, value string) error {
+	return fields(text, streamFields, func(number int, value string) error {
 		if number != streamEntries {
 			return nil
 		}
 		if err := r.read(value); err != nil {
 			return err
 		}
-		switch {
-		case refused != nil:
-		case from.stream == faas.Platform:
-			r.batch.event(&r.entry)
-		default:
-			r.batch.line(from, &r.entry)
-		}
+		use()
 		return nil
 	})
 }
@@ -119,7 +118,7 @@ func (r *rawReader) stream(text string) error {
 func (r *rawReader) read(text string) error {
 	r.entry.Timestamp, r.entry.Line = time.Unix(0, 0), ""
 	r.entry.StructuredMetadata = r.entry.StructuredMetadata[:0]
-	return fields(text, entryFields, func(number protowire.Number, value string) (err error) {
+	return fields(text, entryFields, func(number int, value string) (err error) {
 		switch number {
 		case entryTimestamp:
 			r.entry.Timestamp, err = timestamp(value)
@@ -127,7 +126,7 @@ func (r *rawReader) read(text string) error {
 			r.entry.Line = value
 		case entryMetadata:
 			var label push.LabelAdapter
-			err = fields(value, labelFields, func(number protowire.Number, value string) error {
+			err = fields(value, labelFields, func(number int, value string) error {
 				switch number {
 				case labelName:
 					label.Name = value
@@ -176,7 +175,7 @@ func timestamp(text string) (time.Time, error) {
 // fields calls use for the fields of a message that are strings, bytes or
 // messages, in their order: all fields up to the number known have to be. Others
 // are skipped.
-func fields(text string, known protowire.Number, use func(protowire.Number, string) error) error {
+func fields(text string, known protowire.Number, use func(number int, value string) error) error {
 	for b := view(text); len(b) > 0; {
 		number, kind, n := protowire.ConsumeTag(b)
 		if n < 0 {
@@ -197,7 +196,7 @@ func fields(text string, known protowire.Number, use func(protowire.Number, stri
 		if n < 0 {
 			return protowire.ParseError(n)
 		}
-		if err := use(number, unsafe.String(unsafe.SliceData(value), len(value))); err != nil {
+		if err := use(int(number), unsafe.String(unsafe.SliceData(value), len(value))); err != nil {
 			return err
 		}
 		b = b[n:]

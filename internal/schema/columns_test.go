@@ -2,6 +2,7 @@ package schema
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -27,14 +28,14 @@ func TestInsert(t *testing.T) {
 			rows[i] = LogRow{
 				Line: &faas.Line{
 					Ref: faas.Ref{
-						Tenant: fmt.Sprint(functions), Namespace: strings.Repeat("n", i%3), Function: fmt.Sprint("f", i), Instance: "i",
+						Tenant: strconv.Itoa(functions), Namespace: strings.Repeat("n", i%3), Function: fmt.Sprint("f", i), Instance: "i",
 					},
 					Stream: faas.Stdout, Time: at, Body: fmt.Sprint("line ", i), Offset: uint64(i),
 				},
 				Attribution: faas.AttributionNone,
 			}
 			for k := range i % 4 {
-				rows[i].Attributes = append(rows[i].Attributes, faas.Attribute{Key: fmt.Sprint("k", (i+k)%300), Value: fmt.Sprint(i)})
+				rows[i].Attributes = append(rows[i].Attributes, faas.Attribute{Key: fmt.Sprint("k", (i+k)%300), Value: strconv.Itoa(i)})
 				rows[i].Candidates = append(rows[i].Candidates, fmt.Sprintf("c%d%d", i, k))
 				want += 2
 			}
@@ -52,7 +53,7 @@ func TestInsert(t *testing.T) {
 				AND arraySort(mapKeys(attributes)) = arraySort(arrayMap(k -> concat('k', toString((offset + k) % 300)), range(offset % 4)))
 				AND candidates = arrayMap(k -> concat('c', toString(offset), toString(k)), range(offset % 4))),
 				sum(length(attributes) + length(candidates))
-			FROM logs WHERE tenant = $1`, fmt.Sprint(functions)).Scan(&got.Rows, &got.Functions, &got.Good, &got.Parts)
+			FROM logs WHERE tenant = $1`, strconv.Itoa(functions)).Scan(&got.Rows, &got.Functions, &got.Good, &got.Parts)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -141,7 +141,7 @@ func (p *Process) Children() ([]int, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, f := range strings.Fields(string(b)) {
+		for f := range strings.FieldsSeq(string(b)) {
 			pid, err := strconv.Atoi(f)
 			if err != nil {
 				return nil, err
