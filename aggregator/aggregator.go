@@ -26,6 +26,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/coldscope/coldscope/aggregator/correlate"
 	"github.com/coldscope/coldscope/aggregator/expire"
@@ -136,9 +137,10 @@ type Aggregator struct {
 	janitor *expire.Janitor
 
 	submissions chan *submission
-	stopped     chan struct{} // closed when Run takes nothing more
-	pending     atomic.Int64  // bytes that are taken in
-	reading     atomic.Int64  // bytes of requests that are being read
+	stopped     chan struct{}       // closed when Run takes nothing more
+	pending     atomic.Int64        // bytes that are taken in
+	reading     atomic.Int64        // bytes of requests that are being read
+	room        *semaphore.Weighted // of Config.Pending bytes, for what is made of them
 }
 
 // New makes an aggregator of a valid configuration, that writes through conn,
@@ -160,6 +162,7 @@ func New(cfg Config, conn driver.Conn, logger *slog.Logger, reg prometheus.Regis
 		roller:      rollup.New(cfg.Rollup, conn, logger, reg),
 		janitor:     expire.New(cfg.Retention, conn, logger),
 		submissions: make(chan *submission),
+		room:        semaphore.NewWeighted(cfg.Pending),
 		stopped:     make(chan struct{}),
 	}
 }

@@ -1,6 +1,7 @@
 package aggregator
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"mime"
@@ -63,10 +64,11 @@ func (a *Aggregator) serve(in intake) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sw := &statusWriter{ResponseWriter: w, code: http.StatusOK}
 		tenant := tenantOf(r)
-		batch, err := a.receive(sw, r, tenant, in.read)
+		batch, leave, err := a.receive(sw, r, tenant, in.read)
 		if err == nil {
 			err = a.take(r.Context(), in.protocol, tenant, &batch)
 		}
+		leave()
 		var why *wire.StatusError
 		switch {
 		case err == nil:
@@ -84,22 +86,47 @@ func (a *Aggregator) serve(in intake) http.Handler {
 	})
 }
 
-// receive reads a request. Its error is a *wire.StatusError.
+// receive reads a request; leave gives back the room that it takes. Its error is
+// a *wire.StatusError.
 func (a *Aggregator) receive(w http.ResponseWriter, r *http.Request, tenant string,
 	read func(*http.Request, string, []byte) (ingest.Batch, error),
-) (ingest.Batch, error) {
+) (batch ingest.Batch, leave func(), err error) {
+	leave = func() {}
 	body, err := a.readBody(w, r)
 	defer body.release()
 	if err == nil {
-		var batch ingest.Batch
-		if batch, err = read(r, tenant, body.bytes()); err == nil {
-			return batch, nil
-		}
+		leave, err = a.enter(r.Context(), body.bytes())
 	}
-	if errors.Is(err, wire.ErrBusy) {
-		return ingest.Batch{}, unavailable(err)
+	if err == nil {
+		batch, err = read(r, tenant, body.bytes())
 	}
-	return ingest.Batch{}, &wire.StatusError{Code: wire.RefusalCode(err), Message: err.Error()}
+	switch {
+	case err == nil:
+		return batch, leave, nil
+	case errors.Is(err, wire.ErrBusy):
+		return ingest.Batch{}, leave, unavailable(err)
+	}
+	return ingest.Batch{}, leave, &wire.StatusError{Code: wire.RefusalCode(err), Message: err.Error()}
+}
+
+// patience is how long a request waits for room, before its sender is told to
+// come again.
+const patience = 5 * time.Second
+
+// enter waits until there is room for what is made of a body: its lines take
+// some times its size. A body waits as it came, which is the smaller.
+func (a *Aggregator) enter(ctx context.Context, body []byte) (leave func(), err error) {
+	size := len(body)
+	if n, err := s2.DecodedLen(body); err == nil && n > size && int64(n) <= a.cfg.Ingest.InflatedBytes {
+		size = n
+	}
+	need := min(3*int64(size), a.cfg.Pending)
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if a.room.Acquire(ctx, need) != nil {
+		return func() {}, fmt.Errorf("%w: %d bytes wait to be stored already", wire.ErrBusy, a.cfg.Pending)
+	}
+	return func() { a.room.Release(need) }, nil
 }
 
 func (a *Aggregator) readPush(r *http.Request, tenant string, body []byte) (ingest.Batch, error) {

@@ -21,6 +21,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/coldstarts/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Cold starts over time
+         * @description How long finished starts and their phases took, by steps of time.
+         */
+        get: operations["get-cold-start-history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/functions": {
         parameters: {
             query?: never;
@@ -73,6 +93,26 @@ export interface paths {
          * @description One request: its newest attempt, the start that it waited for, and its lines.
          */
         get: operations["get-request"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/volume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Volume
+         * @description How many lines there were, by steps of time, severity and stream.
+         */
+        get: operations["get-volume"];
         put?: never;
         post?: never;
         delete?: never;
@@ -625,6 +665,29 @@ export interface components {
             /** Format: date-time */
             start: string;
         };
+        StartHistory: {
+            /** Format: int64 */
+            count: number;
+            /** Format: double */
+            max_ms: number;
+            /** Format: double */
+            mean_ms: number;
+            /** Format: double */
+            p50_ms: number;
+            /** Format: double */
+            p90_ms: number;
+            /** Format: double */
+            p95_ms: number;
+            /** Format: double */
+            p99_ms: number;
+            /** @description A phase, or total for the whole from the demand to readiness */
+            phase: string;
+            /**
+             * Format: date-time
+             * @description When the step begins
+             */
+            time: string;
+        };
         StoppedInstance: {
             /** Format: int32 */
             exit_code?: number;
@@ -648,6 +711,27 @@ export interface components {
             reason?: string;
             /** Format: date-time */
             stopped_at: string;
+        };
+        Volume: {
+            /**
+             * Format: int64
+             * @description Of the lines' bodies
+             */
+            bytes: number;
+            /** Format: int64 */
+            lines: number;
+            /**
+             * Format: int32
+             * @description Lowest number of OpenTelemetry's range: 1 trace, 5 debug, 9 info, 13 warn, 17 error, 21 fatal; 0 for not said
+             */
+            severity: number;
+            /** @enum {string} */
+            stream: "stdout" | "stderr" | "platform";
+            /**
+             * Format: date-time
+             * @description When the step begins
+             */
+            time: string;
         };
         Waiting: {
             /** Format: int64 */
@@ -695,6 +779,69 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ColdStartStats"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "get-cold-start-history": {
+        parameters: {
+            query?: {
+                /** @description Only starts of this image */
+                digest?: string;
+                /** @description The function's name without its namespace */
+                function?: string;
+                namespace?: string;
+                /** @description Beginning of the time range (inclusive): an RFC 3339 time, or a duration before now such as 90s, 15m, 24h or 7d. Default: no limit */
+                since?: string;
+                /** @description Length of the steps: a duration of whole minutes */
+                step?: string;
+                /** @description End of the time range (exclusive), written as since is. Default: no limit */
+                until?: string;
+                version?: string;
+            };
+            header?: {
+                /** @description The tenant; default if absent */
+                "X-Scope-OrgID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StartHistory"][] | null;
                 };
             };
             /** @description Unprocessable Entity */
@@ -876,6 +1023,67 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "get-volume": {
+        parameters: {
+            query?: {
+                /** @description The function's name without its namespace */
+                function?: string;
+                namespace?: string;
+                /** @description Beginning of the time range (inclusive): an RFC 3339 time, or a duration before now such as 90s, 15m, 24h or 7d. Default: no limit */
+                since?: string;
+                /** @description Length of the steps: a duration of whole minutes */
+                step?: string;
+                /** @description End of the time range (exclusive), written as since is. Default: no limit */
+                until?: string;
+                version?: string;
+            };
+            header?: {
+                /** @description The tenant; default if absent */
+                "X-Scope-OrgID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Volume"][] | null;
                 };
             };
             /** @description Unprocessable Entity */
