@@ -13,7 +13,7 @@ SAMPLES := bin/functions
 GO_SOURCES := $(shell find . -name '*.go' -not -path './node_modules/*' -not -path './$(CONSOLE)/node_modules/*' -not -path './.cache/*') go.mod go.sum
 LINT    := .cache/golangci-lint
 
-.PHONY: help build binaries plugin demo test lint bench bench-schema loss generate engine console samples clean deps-test
+.PHONY: help build binaries plugin demo test lint bench bench-schema loss chaos generate engine console samples clean deps-test
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -79,6 +79,9 @@ bench: engine ## Run the benchmarks: of the hot paths, and of the collector as a
 
 bench-schema: engine ## Measure shapes of the table of lines against one another (about two hours; BENCH='-lines 2000000' for less)
 	$(GO) run ./test/schemabench $(BENCH)
+
+chaos: engine ## Kill, freeze and fill what the aggregator stands on, and look for what it lost (about twelve minutes)
+	$(GO) run ./test/chaos
 
 loss: ## Torture the collector and look for lost or doubled lines (about ten minutes)
 	$(GO) run ./test/loss -kills 200

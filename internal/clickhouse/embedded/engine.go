@@ -278,6 +278,8 @@ func (e *Engine) supervise(ctx context.Context, c *child) {
 		case <-ctx.Done():
 		}
 	})
+	filled := make(chan struct{})
+	watch.Go(func() { watchDisk(ctx, e.dir, filled) })
 	defer watch.Wait()
 	defer cancel()
 
@@ -288,6 +290,13 @@ func (e *Engine) supervise(ctx context.Context, c *child) {
 		case <-e.stop:
 			c.stop(e.kill)
 		case <-c.exited:
+		case <-filled:
+			_ = c.cmd.Process.Kill() // to stop in order it might need the disk
+			<-c.exited
+			e.setPID(0)
+			failures = 0
+			c = e.restart(ctx, errDiskWasFull, &failures)
+			continue
 		}
 		e.setPID(0)
 		if e.stopping() {

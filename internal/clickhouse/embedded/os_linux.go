@@ -15,6 +15,15 @@ func setComm(name string) { _ = os.WriteFile("/proc/self/comm", []byte(name[:min
 // selfExe is the running binary, even after an upgrade replaced its file.
 func selfExe() (string, error) { return "/proc/self/exe", nil }
 
+// freeBytes is what dir's disk has left for who is not root.
+func freeBytes(dir string) (int64, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		return 0, err
+	}
+	return int64(s.Bavail) * s.Bsize, nil
+}
+
 // terminalAsStdin puts a pseudo terminal of our own in the place of standard
 // input, and returns what standard input was and the terminal's other end.
 func terminalAsStdin() (stdin, master *os.File, err error) {

@@ -12,4 +12,7 @@ func setComm(string) {}
 
 func selfExe() (string, error) { return os.Executable() }
 
+// freeBytes does not know.
+func freeBytes(string) (int64, error) { return 0, errors.ErrUnsupported }
+
 func terminalAsStdin() (stdin, master *os.File, err error) { return nil, nil, errors.ErrUnsupported }
