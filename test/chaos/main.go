@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { if os.Getenv("KEEP") == "" { err = errors.Join(err, os.RemoveAll(base)) } }()
+	defer func() { err = errors.Join(err, os.RemoveAll(base)) }()
 	w := &world{dir: base, data: filepath.Join(base, "disk", "data"), out: out, random: rand.New(rand.NewPCG(*seed, 0))}
 	fmt.Fprintf(out, "chaos: for %s, seed %d\n", *lasts, *seed)
 	if w.binary, err = binary(ctx, base); err != nil {
@@ -65,7 +65,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { if os.Getenv("KEEP") == "" { err = errors.Join(err, unmount()) } }()
+	defer func() { err = errors.Join(err, unmount()) }()
 	if err := w.start(ctx); err != nil {
 		return err
 	}

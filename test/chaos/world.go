@@ -127,7 +127,7 @@ func (w *world) slow(ctx context.Context) error {
 	for range 200 {
 		c, err := new(net.Dialer).DialContext(ctx, "tcp", w.address)
 		if err != nil {
-			return nil //nolint:nilerr // it may be away
+			return nil
 		}
 		defer c.Close()
 		fmt.Fprintf(c, "POST /loki/api/v1/push HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: 8000000\r\n\r\n%s", strings.Repeat("x", 1000))
@@ -164,7 +164,7 @@ func (w *world) check(ctx context.Context, l *load) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	var found stored
 	for end := time.Now().Add(time.Minute); ; {
 		err := conn.QueryRow(ctx, `

@@ -50,11 +50,11 @@ func TestFullDisk(t *testing.T) {
 	if err := conn.Exec(t.Context(), "INSERT INTO t SELECT number FROM numbers(1000)"); err == nil {
 		t.Error("a full disk takes rows")
 	}
-	time.Sleep(2 * diskTick) // the watch has to see it full once
+	<-time.After(2 * diskTick) // the watch has to see it full once
 	if err := errors.Join(f.Close(), os.Remove(filler)); err != nil { // an open file would keep its place
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); ; <-time.After(20 * time.Millisecond) {
 		var n uint64
 		if pid := e.PID(); pid != 0 && pid != before {
 			if err := conn.QueryRow(t.Context(), "SELECT count() FROM t").Scan(&n); err == nil && n == 1000 {
