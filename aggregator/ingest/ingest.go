@@ -81,6 +81,7 @@ func (b *Batch) reject(n int, why *refusal) {
 type Decoder struct {
 	cfg    Config
 	uses   map[string][]use // by label
+	known  senders
 	lambda *lambda.Decoder
 }
 
@@ -122,7 +123,7 @@ func (d *Decoder) Decode(tenant string, req *push.PushRequest) Batch {
 	b.Lines = make([]faas.Line, 0, entries)
 	for n := range req.Streams {
 		s := &req.Streams[n]
-		from, err := b.parseStream(s.Labels)
+		from, err := b.stream(s.Labels)
 		if err != nil {
 			b.reject(len(s.Entries), err)
 			continue

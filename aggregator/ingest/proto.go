@@ -94,7 +94,7 @@ func (r *rawReader) stream(text string) error {
 		return err
 	}
 	use := func() {} // an entry
-	switch from, refused := r.batch.parseStream(labels); {
+	switch from, refused := r.batch.stream(labels); {
 	case refused != nil:
 		r.batch.reject(entries, refused)
 	case from.stream == faas.Platform:

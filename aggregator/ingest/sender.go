@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/cespare/xxhash/v2"
@@ -102,6 +103,52 @@ func (n *named) used(label int) bool {
 // underscored is an attribute's name as Loki's senders write it.
 func underscored(name string) string { return strings.ReplaceAll(name, ".", "_") }
 
+// senders remembers what labels say, since senders send the same ones in each
+// push: those of the latest thousands of streams. It is safe for concurrent use.
+type senders struct {
+	mu          sync.RWMutex
+	young, aged map[streamKey]*sender // not to be changed
+}
+
+type streamKey struct{ tenant, labels string }
+
+// maxYoung bounds each half of what is remembered.
+const maxYoung = 8192
+
+func (s *senders) get(k streamKey) *sender {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if found := s.young[k]; found != nil {
+		return found
+	}
+	return s.aged[k]
+}
+
+func (s *senders) put(k streamKey, of *sender) {
+	k.labels = strings.Clone(k.labels) // they are part of a push
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.young == nil || len(s.young) >= maxYoung {
+		s.young, s.aged = map[streamKey]*sender{}, s.young
+	}
+	s.young[k] = of
+}
+
+// stream gives whose a stream of Loki's is.
+func (b *batch) stream(labels string) (*sender, *refusal) {
+	k := streamKey{b.tenant, labels}
+	from := b.known.get(k)
+	if from == nil {
+		var refused *refusal
+		if from, refused = b.parseStream(labels); refused != nil {
+			return nil, refused
+		}
+		b.known.put(k, from)
+	}
+	mine := *from // it counts the lines of this push
+	return &mine, nil
+}
+
 func (b *batch) parseStream(text string) (*sender, *refusal) {
 	labels, err := wire.ParseLabels(text)
 	if err != nil {
@@ -158,7 +205,7 @@ func (b *batch) sender(labels []wire.Label) (*sender, *refusal) {
 		case isLevel(l.Name) && severityOf(l.Name, l.Value) != 0:
 			s.severity = severityOf(l.Name, l.Value)
 		default:
-			s.attributes = append(s.attributes, faas.Attribute{Key: l.Name, Value: l.Value})
+			s.attributes = append(s.attributes, faas.Attribute{Key: strings.Clone(l.Name), Value: strings.Clone(l.Value)})
 		}
 	}
 	s.attributes = slices.Clip(s.attributes)
