@@ -112,8 +112,11 @@ type senders struct {
 
 type streamKey struct{ tenant, labels string }
 
-// maxYoung bounds each half of what is remembered.
-const maxYoung = 8192
+// Bounds of each half of what is remembered, and of the labels in it.
+const (
+	maxYoung  = 8192
+	maxLabels = 1 << 10
+)
 
 func (s *senders) get(k streamKey) *sender {
 	s.mu.RLock()
@@ -143,7 +146,9 @@ func (b *batch) stream(labels string) (*sender, *refusal) {
 		if from, refused = b.parseStream(labels); refused != nil {
 			return nil, refused
 		}
-		b.known.put(k, from)
+		if len(labels) <= maxLabels {
+			b.known.put(k, from)
+		}
 	}
 	mine := *from // it counts the lines of this push
 	return &mine, nil
