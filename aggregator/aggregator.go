@@ -48,7 +48,7 @@ type Config struct {
 	// BatchRows makes a batch full: no more is taken in until it can be written.
 	BatchRows int `yaml:"-"`
 	// Pending bounds the bytes that are taken in and not stored yet, and those of
-	// requests that are being read; senders above either get 429. Default 128 MiB.
+	// requests that are being read; senders above either get 429. Default 64 MiB.
 	Pending int64 `yaml:"pending_bytes"`
 	// Recall is how far back lines are read from the store for corrections
 	// when an instance is met again after a restart.
@@ -81,7 +81,7 @@ func DefaultConfig() Config {
 		Correlate: correlate.DefaultConfig(),
 		Commit:    200 * time.Millisecond,
 		BatchRows: 50_000,
-		Pending:   128 << 20,
+		Pending:   64 << 20,
 		Recall:    10 * time.Minute,
 		Drain:     10 * time.Second,
 		OTLPGRPC:  DefaultOTLPGRPC,

@@ -216,7 +216,7 @@ func refusesSecond(ctx context.Context, e *env) error {
 	if err == nil {
 		return errors.Join(errors.New("a second collector started on the same data directory"), second.Kill())
 	}
-	if !strings.Contains(err.Error(), "start collector") {
+	if !strings.Contains(err.Error(), "in use by another process") {
 		return err
 	}
 	e.bursts(100)
