@@ -97,7 +97,7 @@ type Correlator struct {
 	held      int         // lines that wait
 	doubted   []*instance // whose lines Take has to look at
 	revision  uint64
-	now       time.Time // when the newest fact came
+	now       time.Time // as of the newest fact that concerns held lines
 	begun     []begun   // to be given out by Take
 	out       Output
 }
@@ -169,7 +169,6 @@ func (c *Correlator) Recheck(k Key, rows []schema.LogRow) {
 
 // Line takes a line in. now is the time of its arrival.
 func (c *Correlator) Line(l *faas.Line, t Ticket, now time.Time) {
-	c.now = now
 	i := c.use(KeyOf(l.Ref), now)
 	if i.host == "" && l.Host != "" {
 		i.host = l.Host
@@ -181,6 +180,7 @@ func (c *Correlator) Line(l *faas.Line, t Ticket, now time.Time) {
 		return
 	}
 	i.held = append(i.held, held{r, t, now.Add(c.cfg.Hold)})
+	c.now = now
 	c.held++
 }
 
