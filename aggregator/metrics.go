@@ -19,7 +19,7 @@ import (
 type Metrics struct {
 	// Functions is how many functions have series of their own; those that come
 	// after them are counted as function "other" of namespace "other", until the
-	// process ends.
+	// process ends. Each takes some 50 KiB of memory.
 	// Default: 1000.
 	Functions int `yaml:"functions"`
 }
@@ -137,12 +137,14 @@ func newMetrics(reg prometheus.Registerer, cfg *Config, pending func() int64) *m
 	return m
 }
 
-// histogramOpts describe a histogram that is native as well: its buckets, of
-// which there are at most 100, are a tenth apart.
+// histogramOpts describe a histogram that is native as well: its buckets are a
+// tenth apart, or more where that would make too many. There is one of each
+// function's, so that it has to be small.
 func histogramOpts(name, help string, buckets []float64) prometheus.HistogramOpts {
 	return prometheus.HistogramOpts{
 		Name: name, Help: help, Buckets: buckets,
-		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100, NativeHistogramMinResetDuration: time.Hour,
+		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 40, NativeHistogramMinResetDuration: time.Hour,
+		NativeHistogramMaxExemplars: 2,
 	}
 }
 

@@ -32,9 +32,10 @@ func served(t *testing.T, cfg Config) (*metrics, string) {
 	return m, server.URL
 }
 
-func scrape(t *testing.T, url, accept string) *http.Response {
+// get gives an answer, which is to be of the given type.
+func get(t *testing.T, url, accept string) (http.Header, string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/metrics", nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,8 +44,12 @@ func scrape(t *testing.T, url, accept string) *http.Response {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = resp.Body.Close() })
-	return resp
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.Header, string(text)
 }
 
 // asProtobuf is what a Prometheus asks for that takes native histograms.
@@ -52,13 +57,13 @@ const asProtobuf = "application/vnd.google.protobuf;proto=io.prometheus.client.M
 
 func decoded(t *testing.T, url string) map[string]*dto.MetricFamily {
 	t.Helper()
-	resp := scrape(t, url, asProtobuf)
-	format := expfmt.ResponseFormat(resp.Header)
+	header, body := get(t, url+"/metrics", asProtobuf)
+	format := expfmt.ResponseFormat(header)
 	if format.FormatType() != expfmt.TypeProtoDelim {
-		t.Fatalf("answered %q", resp.Header.Get("Content-Type"))
+		t.Fatalf("answered %q", header.Get("Content-Type"))
 	}
 	families := map[string]*dto.MetricFamily{}
-	for d := expfmt.NewDecoder(resp.Body, format); ; {
+	for d := expfmt.NewDecoder(strings.NewReader(body), format); ; {
 		f := new(dto.MetricFamily)
 		if err := d.Decode(f); errors.Is(err, io.EOF) {
 			return families
@@ -156,13 +161,10 @@ func TestOpenMetricsHasExemplars(t *testing.T) {
 		"application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5": {"application/openmetrics-text", series + ` # {request_id="r-1"} 1.3 `, "# EOF\n"},
 		"*/*": {"text/plain", series + "\n", ""},
 	} {
-		resp := scrape(t, url, accept)
-		body, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !strings.HasPrefix(resp.Header.Get("Content-Type"), want.media+";") || !strings.Contains(string(body), want.line) || !strings.HasSuffix(string(body), want.last) {
-			t.Errorf("%s: %s, without %s", accept, resp.Header.Get("Content-Type"), want.line)
+		header, body := get(t, url+"/metrics", accept)
+		media := header.Get("Content-Type")
+		if !strings.HasPrefix(media, want.media+";") || !strings.Contains(body, want.line) || !strings.HasSuffix(body, want.last) {
+			t.Errorf("%s: %s, without %s", accept, media, want.line)
 		}
 	}
 }

@@ -129,7 +129,7 @@ func checkSpans(t *testing.T, spans []sdktrace.ReadOnlySpan) {
 	for _, s := range spans {
 		says := map[string]string{"in": byID[s.Parent().SpanID()]}
 		for _, a := range s.Attributes() {
-			says[string(a.Key)] = a.Value.Emit()
+			says[string(a.Key)] = a.Value.String()
 		}
 		got[s.Name()] = says
 	}
