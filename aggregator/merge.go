@@ -282,15 +282,17 @@ func (m *merger) restore(ctx context.Context, missing map[faas.Ref]bool) error {
 	}
 	now := time.Now()
 	m.metrics.recallSeconds.Observe(now.Sub(started).Seconds())
-	m.metrics.recalled.WithLabelValues("true").Add(float64(len(found)))
-	m.metrics.recalled.WithLabelValues("false").Add(float64(len(refs) - len(found)))
+	absent := 0
 	for _, r := range refs {
 		memory := found[r]
 		if memory == nil {
 			memory = &recall.Memory{}
+			absent++
 		}
 		m.correlator.Restore(correlate.KeyOf(r), stored(memory), now)
 	}
+	m.metrics.recalled.WithLabelValues("true").Add(float64(len(refs) - absent))
+	m.metrics.recalled.WithLabelValues("false").Add(float64(absent))
 	return nil
 }
 

@@ -74,7 +74,8 @@ func New(ctx context.Context, service, version string, w io.Writer, verbose bool
 func (t *Telemetry) Close(ctx context.Context) error { return t.close(ctx) }
 
 // Handler serves GET /metrics, as text, as OpenMetrics with exemplars or as
-// protobuf with native histograms, whichever the scraper prefers, and GET /-/healthy, which answers as long as the process does.
+// protobuf with native histograms, whichever the scraper prefers, and GET
+// /-/healthy, which answers as long as the process does.
 func (t *Telemetry) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(t.Registry, promhttp.HandlerOpts{Registry: t.Registry, EnableOpenMetrics: true}))
