@@ -24,7 +24,6 @@ import (
 	"github.com/grafana/loki/pkg/push"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/semaphore"
 
@@ -66,6 +65,8 @@ type Config struct {
 	Ingest ingest.Config `yaml:"ingest"`
 	// Lines says what is read out of a line's text.
 	Lines extract.Config `yaml:"lines"`
+	// Metrics bounds what the aggregator tells of itself.
+	Metrics Metrics `yaml:"metrics"`
 	// Rollup tunes the figures by the minute; its Cutoff follows from Retention.
 	Rollup rollup.Config `yaml:"-"`
 	// Retention says how long data is kept: a section of its own.
@@ -87,6 +88,7 @@ func DefaultConfig() Config {
 		OTLPGRPC:  DefaultOTLPGRPC,
 		Ingest:    ingest.DefaultConfig(),
 		Lines:     extract.DefaultConfig(),
+		Metrics:   Metrics{Functions: 1000},
 		Rollup:    rollup.DefaultConfig(),
 	}
 }
@@ -102,7 +104,7 @@ func (c *Config) Validate() error {
 	if _, _, err := net.SplitHostPort(c.OTLPGRPC); c.OTLPGRPC != "" && err != nil {
 		bad("otlp_grpc: " + err.Error())
 	}
-	for section, err := range map[string]error{"ingest.": c.Ingest.Validate(), "lines.": c.Lines.Validate()} {
+	for section, err := range map[string]error{"ingest.": c.Ingest.Validate(), "lines.": c.Lines.Validate(), "metrics.": c.Metrics.Validate()} {
 		if err == nil {
 			continue
 		}
@@ -146,18 +148,16 @@ type Aggregator struct {
 // New makes an aggregator of a valid configuration, that writes through conn,
 // which stays the caller's.
 func New(cfg Config, conn driver.Conn, logger *slog.Logger, reg prometheus.Registerer, tracing trace.TracerProvider) *Aggregator {
-	m := newMetrics(reg)
 	lines, err := extract.New(cfg.Lines)
 	if err != nil {
 		panic("aggregator: the configuration was not validated: " + err.Error())
 	}
 	cfg.Rollup.Cutoff = func(tenant string) time.Time { return incomplete(&cfg.Retention, tenant, time.Now()) }
-	return &Aggregator{
-		cfg: cfg, conn: conn, logger: logger, metrics: m,
+	a := &Aggregator{
+		cfg: cfg, conn: conn, logger: logger,
 		decoder:     ingest.NewDecoder(cfg.Ingest),
 		lines:       lines,
 		rates:       ingest.NewRates(cfg.Ingest),
-		writer:      insert.NewWriter(conn, logger, m.insertRetries.Inc),
 		tracer:      tracing.Tracer("github.com/coldscope/coldscope/aggregator"),
 		roller:      rollup.New(cfg.Rollup, conn, logger, reg),
 		janitor:     expire.New(cfg.Retention, conn, logger),
@@ -165,6 +165,9 @@ func New(cfg Config, conn driver.Conn, logger *slog.Logger, reg prometheus.Regis
 		room:        semaphore.NewWeighted(cfg.Pending),
 		stopped:     make(chan struct{}),
 	}
+	a.metrics = newMetrics(reg, &cfg, a.pending.Load)
+	a.writer = insert.NewWriter(conn, logger, a.metrics.insertRetries.Inc)
+	return a
 }
 
 // incomplete is the time before which a tenant's rows may be deleted already,
@@ -182,6 +185,7 @@ type submission struct {
 	ingest.Batch
 	left int        // lines not settled yet, plus one until the events are
 	done chan error // size 1: the merger never waits for who submitted
+	span trace.Span // of its way; ends when done is heard, or nobody waits any more
 }
 
 var errStopping = errors.New("the aggregator is stopping")
@@ -251,21 +255,18 @@ func (a *Aggregator) submit(ctx context.Context, batch *ingest.Batch) (err error
 	if len(batch.Lines)+len(batch.Events) == 0 {
 		return nil
 	}
-	ctx, span := a.tracer.Start(ctx, "aggregator.submit", trace.WithAttributes(
-		attribute.Int("lines", len(batch.Lines)), attribute.Int("events", len(batch.Events)), attribute.Int("bytes", batch.Bytes)))
-	defer func() {
-		if err != nil {
-			span.SetStatus(codes.Error, err.Error())
-		}
-		span.End()
-	}()
+	ctx, span := a.tracer.Start(ctx, "aggregator.submit")
+	if span.IsRecording() {
+		span.SetAttributes(attribute.Int("lines", len(batch.Lines)), attribute.Int("events", len(batch.Events)), attribute.Int("bytes", batch.Bytes))
+	}
+	defer func() { endSpan(span, err) }()
 
 	size := int64(batch.Bytes)
 	defer a.pending.Add(-size)
 	if a.pending.Add(size) > a.cfg.Pending {
 		return fmt.Errorf("%w: %d bytes wait to be stored already", wire.ErrBusy, a.cfg.Pending)
 	}
-	s := &submission{Batch: *batch, left: len(batch.Lines) + 1, done: make(chan error, 1)}
+	s := &submission{Batch: *batch, left: len(batch.Lines) + 1, done: make(chan error, 1), span: span}
 	select {
 	case a.submissions <- s:
 	case <-ctx.Done():

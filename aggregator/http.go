@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/s2"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/coldscope/coldscope/aggregator/ingest"
 	"github.com/coldscope/coldscope/internal/lambda"
@@ -64,6 +66,11 @@ func (a *Aggregator) serve(in intake) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sw := &statusWriter{ResponseWriter: w, code: http.StatusOK}
 		tenant := tenantOf(r)
+		ctx, span := a.tracer.Start(r.Context(), "aggregator.push", trace.WithSpanKind(trace.SpanKindServer))
+		if span.IsRecording() {
+			span.SetAttributes(attribute.String("endpoint", in.endpoint), attribute.String("tenant", tenant))
+			r = r.WithContext(ctx)
+		}
 		batch, leave, err := a.receive(sw, r, tenant, in.read)
 		if err == nil {
 			err = a.take(r.Context(), in.protocol, tenant, &batch)
@@ -82,6 +89,10 @@ func (a *Aggregator) serve(in intake) http.Handler {
 		default:
 			in.fail(sw, r, &wire.StatusError{Code: http.StatusInternalServerError, Message: err.Error()})
 		}
+		if span.IsRecording() {
+			span.SetAttributes(attribute.Int("http.response.status_code", sw.code))
+		}
+		endSpan(span, err)
 		a.metrics.pushes.WithLabelValues(in.endpoint, strconv.Itoa(sw.code)).Inc()
 	})
 }
@@ -121,9 +132,15 @@ func (a *Aggregator) enter(ctx context.Context, body []byte) (leave func(), err 
 		size = n
 	}
 	need := min(3*int64(size), a.cfg.Pending)
+	if a.room.TryAcquire(need) {
+		return func() { a.room.Release(need) }, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if a.room.Acquire(ctx, need) != nil {
+	since := time.Now()
+	err = a.room.Acquire(ctx, need)
+	a.metrics.roomWaits.Observe(time.Since(since).Seconds())
+	if err != nil {
 		return func() {}, fmt.Errorf("%w: %d bytes wait to be stored already", wire.ErrBusy, a.cfg.Pending)
 	}
 	return func() { a.room.Release(need) }, nil

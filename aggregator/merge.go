@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"github.com/coldscope/coldscope/aggregator/correlate"
 	"github.com/coldscope/coldscope/aggregator/insert"
 	"github.com/coldscope/coldscope/aggregator/recall"
@@ -148,7 +150,11 @@ func (m *merger) take(ctx context.Context, all []*submission) {
 	for _, s := range all {
 		m.outstanding[s] = true
 	}
-	err := m.recall(ctx, all)
+	started := time.Now()
+	recalled, err := m.recall(ctx, all)
+	if recalled > 0 {
+		m.trace(all, "aggregator.recall", started, err, attribute.Int("instances", recalled))
+	}
 	for _, s := range all {
 		switch {
 		case err != nil:
@@ -161,6 +167,7 @@ func (m *merger) take(ctx context.Context, all []*submission) {
 
 func (m *merger) merge(ctx context.Context, s *submission) {
 	now := time.Now()
+	lines := len(s.Lines)
 	// Events first: they are what the lines beside them wait for.
 	for i := range s.Events {
 		m.correlator.Event(&s.Events[i], now)
@@ -174,7 +181,11 @@ func (m *merger) merge(ctx context.Context, s *submission) {
 		m.touch(s.Lines[i].Ref, s.Lines[i].Time, now)
 	}
 	s.Lines, s.Events = nil, nil
-	if err := m.recheck(ctx, m.gather()); err != nil {
+	err := m.recheck(ctx, m.gather())
+	if s.span.IsRecording() {
+		m.trace([]*submission{s}, "aggregator.merge", now, err, attribute.Int("lines", lines), attribute.Int("held", s.left-1))
+	}
+	if err != nil {
 		m.finish(s, err)
 	}
 	m.settled(s)
@@ -224,8 +235,8 @@ func (m *merger) recheck(ctx context.Context, overdue []correlate.Span) error {
 const recheckLines = 5000
 
 // recall reads back what the store knows of the instances that the
-// correlator does not remember.
-func (m *merger) recall(ctx context.Context, all []*submission) error {
+// correlator does not remember, and says how many those were.
+func (m *merger) recall(ctx context.Context, all []*submission) (int, error) {
 	missing := map[faas.Ref]bool{}
 	note := func(r faas.Ref, at time.Time) {
 		r.Version = ""
@@ -243,7 +254,7 @@ func (m *merger) recall(ctx context.Context, all []*submission) error {
 			note(s.Lines[i].Ref, s.Lines[i].Time)
 		}
 	}
-	return m.restore(ctx, missing)
+	return len(missing), m.restore(ctx, missing)
 }
 
 // restore tells the correlator what the store knows of instances, which have no
@@ -262,20 +273,26 @@ func (m *merger) restore(ctx context.Context, missing map[faas.Ref]bool) error {
 			return err
 		}
 	}
+	started := time.Now()
 	found, err := m.read(ctx, refs, recall.Limits{
-		Since: time.Now().Add(-m.cfg.Recall), Invocations: correlate.MaxInvocations,
+		Since: started.Add(-m.cfg.Recall), Invocations: correlate.MaxInvocations,
 	})
 	if err != nil {
 		return err
 	}
 	now := time.Now()
+	m.metrics.recallSeconds.Observe(now.Sub(started).Seconds())
+	absent := 0
 	for _, r := range refs {
 		memory := found[r]
 		if memory == nil {
 			memory = &recall.Memory{}
+			absent++
 		}
 		m.correlator.Restore(correlate.KeyOf(r), stored(memory), now)
 	}
+	m.metrics.recalled.WithLabelValues("true").Add(float64(len(refs) - absent))
+	m.metrics.recalled.WithLabelValues("false").Add(float64(absent))
 	return nil
 }
 
@@ -378,8 +395,9 @@ func (m *merger) write(ctx context.Context) {
 		started := time.Now()
 		err := m.writer.Write(ctx, &b.Batch)
 		if err == nil {
-			m.metrics.wrote(&b.Batch, time.Since(started))
+			m.metrics.wrote(b, time.Since(started))
 		}
+		m.trace(b.waiting, "aggregator.insert", started, err, attribute.Int("rows", b.Rows()), attribute.Int("pushes", len(b.waiting)))
 		select {
 		case m.written <- writeResult{b, err}:
 		case <-ctx.Done():
@@ -399,6 +417,7 @@ func (m *merger) answer(r writeResult) {
 	if r.err == nil {
 		return
 	}
+	m.metrics.insertFailures.Inc()
 	m.logger.Error("a batch could not be written; its senders will send it again", "rows", r.Rows(), "error", r.err)
 	m.correlator = correlate.New(m.cfg.Correlate)
 	m.gathering = batch{}

@@ -60,10 +60,11 @@ type Output struct {
 	Ledgers     []schema.LedgerRow
 	Gaps        []schema.GapRow
 	Released    []Ticket
-	Started     []Start // starts that became ready, for metrics
-	Corrected   int     // rows in Logs that correct an earlier one
-	Forgotten   int     // instances that did not fit the memory any more
-	Overdue     []Span  // lines that are forgotten, and to be looked at again: see Recheck
+	Started     []Start         // starts that became ready, for metrics
+	Held        []time.Duration // how long lines waited, of each that did
+	Corrected   int             // rows in Logs that correct an earlier one
+	Forgotten   int             // instances that did not fit the memory any more
+	Overdue     []Span          // lines that are forgotten, and to be looked at again: see Recheck
 }
 
 // Span is an instance's lines of a time, both ends in it, on the lines' clock.
@@ -78,6 +79,8 @@ type Start struct {
 	Initialization faas.Initialization
 	Phase          faas.Phase // empty: the whole start
 	Duration       time.Duration
+	RequestID      string // for which the instance was started; empty if that is not known
+	TraceID        string // which that request's lines name, if they do
 }
 
 // Correlator holds what is known of the instances that were seen lately. It
@@ -94,6 +97,8 @@ type Correlator struct {
 	held      int         // lines that wait
 	doubted   []*instance // whose lines Take has to look at
 	revision  uint64
+	now       time.Time // as of the newest fact that concerns held lines
+	begun     []begun   // to be given out by Take
 	out       Output
 }
 
@@ -175,6 +180,7 @@ func (c *Correlator) Line(l *faas.Line, t Ticket, now time.Time) {
 		return
 	}
 	i.held = append(i.held, held{r, t, now.Add(c.cfg.Hold)})
+	c.now = now
 	c.held++
 }
 
@@ -184,6 +190,7 @@ func (c *Correlator) Event(e *faas.Event, now time.Time) {
 		c.account(e)
 		return
 	}
+	c.now = now
 	i := c.use(KeyOf(e.Ref), now)
 	c.revision = max(c.revision+1, uint64(now.UnixNano()))
 	i.hear(e)
@@ -205,6 +212,7 @@ func (c *Correlator) Advance(now time.Time) {
 	if c.held == 0 {
 		return
 	}
+	c.now = now
 	for _, i := range c.instances {
 		c.release(i, func(h *held) bool { return !now.Before(h.until) })
 	}
@@ -228,6 +236,7 @@ func (c *Correlator) Take() Output {
 		c.forget(i)
 		c.out.Forgotten++
 	}
+	c.giveBegun()
 	out := c.out
 	c.out = Output{Logs: make([]schema.LogRow, 0, len(out.Logs))}
 	return out
@@ -332,6 +341,7 @@ func (c *Correlator) release(i *instance, ready func(*held) bool) {
 		h := &i.held[n]
 		if ready(h) {
 			c.held--
+			c.out.Held = append(c.out.Held, max(c.cfg.Hold-h.until.Sub(c.now), 0))
 			c.settle(i, h.remembered, h.ticket)
 			continue
 		}

@@ -25,7 +25,7 @@ func (c *Correlator) apply(i *instance, e *faas.Event) (from time.Time, changed 
 		l, changed := c.life(i, e, row)
 		if !l.counted && !l.demanded.IsZero() {
 			l.counted = true
-			c.out.Started = append(c.out.Started, Start{Ref: e.Ref, Initialization: l.initialization, Duration: l.ready.Sub(l.demanded)})
+			c.begun = append(c.begun, begun{Start{Ref: e.Ref, Initialization: l.initialization, Duration: l.ready.Sub(l.demanded)}, i, l.demanded})
 		}
 		c.toldAll(i)
 		return i.lineTime(l.from), changed
@@ -107,7 +107,7 @@ func (c *Correlator) phase(i *instance, e *faas.Event, d faas.PhaseDone) {
 		l, _ := i.lifeAt(d.Start)
 		initialization = l.initialization
 	}
-	c.out.Started = append(c.out.Started, Start{Ref: e.Ref, Initialization: initialization, Phase: d.Name, Duration: d.End.Sub(d.Start)})
+	c.begun = append(c.begun, begun{Start{Ref: e.Ref, Initialization: initialization, Phase: d.Name, Duration: d.End.Sub(d.Start)}, i, d.Start})
 }
 
 // told gives out what is known of an invocation by its instance's life: whether

@@ -13,14 +13,14 @@ import (
 func (c *Correlator) Learn(e *faas.Event, now time.Time) {
 	i := c.use(KeyOf(e.Ref), now)
 	c.revision = max(c.revision+1, uint64(now.UnixNano()))
-	starts, metrics, invocations := len(c.out.ColdStarts), len(c.out.Started), len(c.out.Invocations)
+	starts, metrics, invocations := len(c.out.ColdStarts), len(c.begun), len(c.out.Invocations)
 	from, changed := c.apply(i, e)
 	if changed {
 		c.doubt(i, from)
 	}
 	c.charge(i)
 	i.see(e.Time)
-	c.out.ColdStarts, c.out.Started = c.out.ColdStarts[:starts], c.out.Started[:metrics]
+	c.out.ColdStarts, c.begun = c.out.ColdStarts[:starts], c.begun[:metrics]
 	switch e.Data.(type) {
 	case faas.InvocationStarted, faas.InvocationEnded: // its own row is the first
 		c.out.Invocations = append(c.out.Invocations[:invocations], c.out.Invocations[invocations+1:]...)

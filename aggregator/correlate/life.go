@@ -251,6 +251,41 @@ func (i *instance) startedFor(l *life) string {
 	return ""
 }
 
+// begun is a Start of a life of an instance, which at lies in.
+type begun struct {
+	Start
+	of *instance
+	at time.Time
+}
+
+// giveBegun gives out the starts with the requests that they were for. Who waited
+// for a start is often told behind it, in the same submission.
+func (c *Correlator) giveBegun() {
+	for n := range c.begun {
+		b := &c.begun[n]
+		if len(b.of.lives) > 0 {
+			l, _ := b.of.lifeAt(b.at)
+			b.RequestID = b.of.startedFor(l)
+		}
+		if b.RequestID != "" {
+			b.TraceID = b.of.traceOf(b.RequestID)
+		}
+		c.out.Started = append(c.out.Started, b.Start)
+	}
+	clear(c.begun)
+	c.begun = c.begun[:0]
+}
+
+// traceOf is the trace that remembered lines of a request name, empty if none does.
+func (i *instance) traceOf(requestID string) string {
+	for _, r := range i.lines {
+		if r.owner != nil && r.requestID == requestID && r.line.TraceID != "" {
+			return r.line.TraceID
+		}
+	}
+	return ""
+}
+
 // firstOf is the index of the first invocation that belongs to the life or a later one.
 func (i *instance) firstOf(l *life) int {
 	if l == nil || l.from.IsZero() {

@@ -30,6 +30,14 @@ const metricsIntro = `# Metrics
 
 Every process serves its own at ` + "`/metrics`" + `, Go's and the process's (` + "`go_*`, `process_*`" + `) beside them. Alerts on them are in [dashboards/prometheus](../dashboards/prometheus).
 
+## How they are served
+
+As text, as OpenMetrics or as protobuf, whichever the scraper asks for. The durations of cold starts and of their phases have exemplars in the latter two: ` + "`request_id`" + ` is the request for which an instance was started, ` + "`trace_id`" + ` its trace where its lines name it. Prometheus stores exemplars with ` + "`--enable-feature=exemplar-storage`" + `.
+
+The aggregator's histograms and those of cold starts are native ones in protobuf, with their classic buckets beside them. The alerts read the classic ones: a Prometheus that takes native histograms needs ` + "`always_scrape_classic_histograms: true`" + ` (before 3.0 ` + "`scrape_classic_histograms`" + `) in the job. OpenMetrics and protobuf write ` + "`le=\"1.0\"`" + ` where text has ` + "`le=\"1\"`" + `; Prometheus 3 makes them one.
+
+At most ` + "`aggregator.metrics.functions`" + ` functions have cold starts of their own; those that come after them are counted as ` + "`function=\"other\"`" + ` of ` + "`namespace=\"other\"`" + `, which the alerts see as one function.
+
 ## What means loss
 
 Coldscope loses nothing silently. Each of these is 0 as long as nothing was given up:

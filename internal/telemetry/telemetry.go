@@ -16,14 +16,18 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/sdk/resource"
-	"go.opentelemetry.io/otel/sdk/trace"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 )
 
 // Telemetry is a process's own.
 type Telemetry struct {
 	Logger   *slog.Logger
 	Registry *prometheus.Registry
-	Tracing  *trace.TracerProvider
+	Tracing  trace.TracerProvider
+
+	close func(context.Context) error
 }
 
 // New makes the telemetry of the given service. Logs go to w as text, at info
@@ -38,6 +42,8 @@ func New(ctx context.Context, service, version string, w io.Writer, verbose bool
 	t := &Telemetry{
 		Logger:   slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})),
 		Registry: prometheus.NewRegistry(),
+		Tracing:  noop.NewTracerProvider(),
+		close:    func(context.Context) error { return nil },
 	}
 	t.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -47,7 +53,6 @@ func New(ctx context.Context, service, version string, w io.Writer, verbose bool
 	build.Set(1)
 	t.Registry.MustRegister(build)
 
-	options := []trace.TracerProviderOption{trace.WithSampler(trace.NeverSample())}
 	if os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != "" {
 		exporter, err := otlptracehttp.New(ctx)
 		if err != nil {
@@ -59,19 +64,21 @@ func New(ctx context.Context, service, version string, w io.Writer, verbose bool
 		if err != nil {
 			return nil, fmt.Errorf("describe this process for spans: %w", err)
 		}
-		options = []trace.TracerProviderOption{trace.WithBatcher(exporter), trace.WithResource(res)}
+		provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(res))
+		t.Tracing, t.close = provider, provider.Shutdown
 	}
-	t.Tracing = trace.NewTracerProvider(options...)
 	return t, nil
 }
 
 // Close sends the spans that are left.
-func (t *Telemetry) Close(ctx context.Context) error { return t.Tracing.Shutdown(ctx) }
+func (t *Telemetry) Close(ctx context.Context) error { return t.close(ctx) }
 
-// Handler serves GET /metrics, and GET /-/healthy, which answers as long as the process does.
+// Handler serves GET /metrics, as text, as OpenMetrics with exemplars or as
+// protobuf with native histograms, whichever the scraper prefers, and GET
+// /-/healthy, which answers as long as the process does.
 func (t *Telemetry) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(t.Registry, promhttp.HandlerOpts{Registry: t.Registry}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(t.Registry, promhttp.HandlerOpts{Registry: t.Registry, EnableOpenMetrics: true}))
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "healthy\n") })
 	return mux
 }

@@ -51,6 +51,23 @@ func TestSpansAreExported(t *testing.T) {
 	}
 }
 
+// TestNoSpansWithoutACollector: nothing is recorded, nor is there anything to send.
+func TestNoSpansWithoutACollector(t *testing.T) {
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+	t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "")
+	tel, err := telemetry.New(t.Context(), "test", "1", io.Discard, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, span := tel.Tracing.Tracer("test").Start(t.Context(), "a push")
+	if span.IsRecording() || span.SpanContext().IsValid() {
+		t.Errorf("%v is recorded", span)
+	}
+	if err := tel.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestHandler(t *testing.T) {
 	var log bytes.Buffer
 	tel, err := telemetry.New(t.Context(), "test", "1.2.3", &log, true)
