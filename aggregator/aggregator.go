@@ -183,9 +183,24 @@ func incomplete(r *storage.Retention, tenant string, now time.Time) time.Time {
 // submission is one push or one request of events on its way into the store.
 type submission struct {
 	ingest.Batch
-	left int        // lines not settled yet, plus one until the events are
-	done chan error // size 1: the merger never waits for who submitted
-	span trace.Span // of its way; ends when done is heard, or nobody waits any more
+	oldest time.Time  // of its lines and events
+	left   int        // lines not settled yet, plus one until the events are
+	done   chan error // size 1: the merger never waits for who submitted
+	span   trace.Span // of its way; ends when done is heard, or nobody waits any more
+}
+
+func oldestOf(b *ingest.Batch) (oldest time.Time) {
+	for i := range b.Lines {
+		if t := b.Lines[i].Time; oldest.IsZero() || t.Before(oldest) {
+			oldest = t
+		}
+	}
+	for i := range b.Events {
+		if t := b.Events[i].Time; oldest.IsZero() || t.Before(oldest) {
+			oldest = t
+		}
+	}
+	return oldest
 }
 
 var errStopping = errors.New("the aggregator is stopping")
@@ -266,7 +281,7 @@ func (a *Aggregator) submit(ctx context.Context, batch *ingest.Batch) (err error
 	if a.pending.Add(size) > a.cfg.Pending {
 		return fmt.Errorf("%w: %d bytes wait to be stored already", wire.ErrBusy, a.cfg.Pending)
 	}
-	s := &submission{Batch: *batch, left: len(batch.Lines) + 1, done: make(chan error, 1), span: span}
+	s := &submission{Batch: *batch, oldest: oldestOf(batch), left: len(batch.Lines) + 1, done: make(chan error, 1), span: span}
 	select {
 	case a.submissions <- s:
 	case <-ctx.Done():

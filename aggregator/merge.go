@@ -3,6 +3,7 @@ package aggregator
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,6 +36,7 @@ type merger struct {
 	toWriter  chan *batch
 	written   chan writeResult
 
+	owed  owed
 	looks looks
 }
 
@@ -107,6 +109,9 @@ func (m *merger) loop(ctx context.Context) {
 			m.correlator.Advance(time.Now())
 			m.gather()
 		}
+		if m.owed.due() {
+			m.pay(ctx)
+		}
 		m.orderLook(time.Now())
 		m.hand(m.cfg.Commit)
 	}
@@ -117,7 +122,7 @@ func (m *merger) loop(ctx context.Context) {
 func (m *merger) nextStep() (time.Duration, bool) {
 	const tick = 50 * time.Millisecond
 	switch {
-	case m.correlator.Held() > 0:
+	case m.correlator.Held() > 0, len(m.owed.to) > 0:
 		return tick, true
 	case m.gathering.pending() && !m.writing:
 		return max(m.cfg.Commit-time.Since(m.lastWrite), 0), true
@@ -138,10 +143,13 @@ func (m *merger) with(s *submission) []*submission {
 		case s := <-m.submissions:
 			all = append(all, s)
 			rows += len(s.Lines)
+			continue
 		default:
-			return all
 		}
+		break
 	}
+	// In the order of time: what comes late has to be looked for in the store.
+	slices.SortStableFunc(all, func(a, b *submission) int { return a.oldest.Compare(b.oldest) })
 	return all
 }
 
@@ -181,19 +189,62 @@ func (m *merger) merge(ctx context.Context, s *submission) {
 		m.touch(s.Lines[i].Ref, s.Lines[i].Time, now)
 	}
 	s.Lines, s.Events = nil, nil
-	err := m.recheck(ctx, m.gather())
+	m.owed.add(m.gather(), s)
 	if s.span.IsRecording() {
-		m.trace([]*submission{s}, "aggregator.merge", now, err, attribute.Int("lines", lines), attribute.Int("held", s.left-1))
-	}
-	if err != nil {
-		m.finish(s, err)
+		m.trace([]*submission{s}, "aggregator.merge", now, nil, attribute.Int("lines", lines), attribute.Int("held", s.left-1))
 	}
 	m.settled(s)
 }
 
-// recheck corrects lines that the correlator has forgotten. They are read as the
+// owed is what is to be looked at again in the store: lines that facts came for
+// when they were forgotten. It is paid for all instances together, since one
+// reading costs about as much as many; who brought the facts is answered then.
+type owed struct {
+	spans map[correlate.Key]correlate.Span
+	to    []*submission
+	since time.Time // of the oldest
+}
+
+// payAfter is how long more may come to be read with the first.
+const payAfter = 200 * time.Millisecond
+
+func (o *owed) add(spans []correlate.Span, s *submission) {
+	if len(spans) == 0 {
+		return
+	}
+	if len(o.to) == 0 {
+		o.spans, o.since = map[correlate.Key]correlate.Span{}, time.Now()
+	}
+	for _, span := range spans {
+		if old, there := o.spans[span.Key]; there {
+			span.From = earlier(span.From, old.From)
+			if old.To.After(span.To) {
+				span.To = old.To
+			}
+		}
+		o.spans[span.Key] = span
+	}
+	s.left++
+	o.to = append(o.to, s)
+}
+
+func (o *owed) due() bool { return len(o.to) > 0 && time.Since(o.since) >= payAfter }
+
+// pay corrects lines that the correlator has forgotten. They are read as the
 // store has them: what is on its way there is waited for.
-func (m *merger) recheck(ctx context.Context, overdue []correlate.Span) error {
+func (m *merger) pay(ctx context.Context) {
+	debt := m.owed
+	m.owed = owed{}
+	err := m.recheck(ctx, debt.spans)
+	for _, s := range debt.to {
+		if err != nil {
+			m.finish(s, err)
+		}
+		m.settled(s)
+	}
+}
+
+func (m *merger) recheck(ctx context.Context, overdue map[correlate.Key]correlate.Span) error {
 	if len(overdue) == 0 {
 		return nil
 	}
@@ -201,38 +252,52 @@ func (m *merger) recheck(ctx context.Context, overdue []correlate.Span) error {
 		return err
 	}
 	oldest := time.Now().Add(-m.cfg.Recall)
-	for _, span := range overdue {
+	missing := map[faas.Ref]bool{}
+	spans := make([]recall.Span, 0, len(overdue))
+	for _, o := range overdue {
+		span := recall.Span{
+			Ref:  faas.Ref{Tenant: o.Tenant, Namespace: o.Namespace, Function: o.Function, Instance: o.Instance},
+			From: o.From, To: o.To,
+		}
 		if span.From.Before(oldest) {
 			span.From = oldest
 		}
-		ref := faas.Ref{Tenant: span.Tenant, Namespace: span.Namespace, Function: span.Function, Instance: span.Instance}
-		if !m.correlator.Known(span.Key, span.To) { // it did not fit the memory
-			if err := m.restore(ctx, map[faas.Ref]bool{ref: true}); err != nil {
-				return err
+		spans = append(spans, span)
+		if !m.correlator.Known(o.Key, o.To) { // it did not fit the memory
+			missing[span.Ref] = true
+		}
+	}
+	if err := m.restore(ctx, missing); err != nil {
+		return err
+	}
+	for len(spans) > 0 {
+		found, err := retrying(ctx, m, func() (map[faas.Ref]*recall.Found, error) {
+			return recall.Lines(ctx, m.conn, spans, recheckLines)
+		})
+		if err != nil {
+			return err
+		}
+		more := spans[:0]
+		for _, span := range spans {
+			f := found[span.Ref]
+			if f == nil {
+				continue
+			}
+			m.name(f.Lines)
+			m.correlator.Recheck(correlate.KeyOf(span.Ref), f.Lines)
+			if !f.Rest.IsZero() {
+				span.To = earlier(span.To, f.Rest)
+				more = append(more, span)
 			}
 		}
-		for more := true; more; {
-			lines, err := retrying(ctx, m, func() ([]schema.LogRow, error) {
-				return recall.Lines(ctx, m.conn, ref, span.From, span.To, recheckLines)
-			})
-			if err != nil {
-				return err
-			}
-			m.name(lines)
-			m.correlator.Recheck(span.Key, lines)
-			m.gather()
-			if more = len(lines) == recheckLines; more {
-				to := lines[len(lines)-1].Time
-				more = to.Before(span.To)
-				span.To = to
-			}
-		}
+		m.gather()
+		spans = more
 	}
 	return nil
 }
 
-// recheckLines is how many lines are read at a time.
-const recheckLines = 5000
+// recheckLines is how many lines of an instance are read at a time.
+const recheckLines = 1000
 
 // recall reads back what the store knows of the instances that the
 // correlator does not remember, and says how many those were.
@@ -420,7 +485,7 @@ func (m *merger) answer(r writeResult) {
 	m.metrics.insertFailures.Inc()
 	m.logger.Error("a batch could not be written; its senders will send it again", "rows", r.Rows(), "error", r.err)
 	m.correlator = correlate.New(m.cfg.Correlate)
-	m.gathering = batch{}
+	m.gathering, m.owed = batch{}, owed{}
 	for s := range m.outstanding {
 		m.finish(s, fmt.Errorf("an earlier batch could not be written: %w", r.err))
 	}
@@ -437,6 +502,7 @@ func (m *merger) finish(s *submission, err error) {
 func (m *merger) drain(ctx context.Context) {
 	m.correlator.Advance(time.Now().Add(m.cfg.Correlate.Hold))
 	m.gather()
+	m.pay(ctx)
 	for m.hand(0); m.writing; m.hand(0) {
 		select {
 		case r := <-m.written:

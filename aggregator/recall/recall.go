@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
@@ -37,6 +36,8 @@ var (
 type Limits struct {
 	Since, Started     time.Time
 	Lines, Invocations int
+
+	until time.Time // of the lines of spans
 }
 
 // Memory is what the store knows of one instance, in the order of time.
@@ -51,15 +52,9 @@ type Memory struct {
 // Read reads the memory of all instances in one go. Those that the store does
 // not know are missing in the answer. Refs are compared without their version.
 func Read(ctx context.Context, conn driver.Conn, refs []faas.Ref, limits Limits) (map[faas.Ref]*Memory, error) {
-	wanted, err := ext.NewTable("wanted",
-		ext.Column("tenant", "String"), ext.Column("namespace", "String"), ext.Column("function", "String"), ext.Column("instance", "String"))
+	wanted, err := tableOf(refs)
 	if err != nil {
-		return nil, fmt.Errorf("recall instances: %w", err)
-	}
-	for _, r := range refs {
-		if err := wanted.Append(r.Tenant, r.Namespace, r.Function, r.Instance); err != nil {
-			return nil, fmt.Errorf("recall instances: %w", err)
-		}
+		return nil, err
 	}
 	r := reader{conn: conn, wanted: wanted, limits: limits, found: map[faas.Ref]*Memory{}}
 	reads := []func(context.Context) error{r.coldStarts, r.invocations, r.newest}
@@ -76,6 +71,21 @@ func Read(ctx context.Context, conn driver.Conn, refs []faas.Ref, limits Limits)
 		slices.Reverse(m.Lines)
 	}
 	return r.found, nil
+}
+
+// tableOf is refs as the queries' table wanted.
+func tableOf(refs []faas.Ref) (*ext.Table, error) {
+	wanted, err := ext.NewTable("wanted",
+		ext.Column("tenant", "String"), ext.Column("namespace", "String"), ext.Column("function", "String"), ext.Column("instance", "String"))
+	if err != nil {
+		return nil, fmt.Errorf("recall instances: %w", err)
+	}
+	for _, r := range refs {
+		if err := wanted.Append(r.Tenant, r.Namespace, r.Function, r.Instance); err != nil {
+			return nil, fmt.Errorf("recall instances: %w", err)
+		}
+	}
+	return wanted, nil
 }
 
 type reader struct {
@@ -100,6 +110,7 @@ func (r *reader) query(ctx context.Context, sql string, limit int, scan func(dri
 		"limit":   strconv.Itoa(limit),
 		"since":   stamp(r.limits.Since),
 		"started": stamp(r.limits.Started),
+		"until":   stamp(r.limits.until),
 	}), ch.WithSettings(ch.Settings{
 		// Of a shard's servers the one that rows are written to first is asked
 		// first: the others may not have the latest yet.
@@ -165,34 +176,65 @@ func (r *reader) newest(ctx context.Context) error {
 	})
 }
 
-// Lines reads the lines of one instance from a time on until another one, both
-// in it, the newest first and at most limit. Ref is taken without its version.
-func Lines(ctx context.Context, conn driver.Conn, ref faas.Ref, from, to time.Time, limit int) (lines []schema.LogRow, err error) {
-	rows, err := conn.Query(ch.Context(ctx, ch.WithParameters(ch.Parameters{
-		"tenant": text(ref.Tenant), "namespace": text(ref.Namespace), "function": text(ref.Function), "instance": text(ref.Instance),
-		"from": stamp(from), "to": stamp(to), "limit": strconv.Itoa(limit),
-	})), spanSQL)
-	if err != nil {
-		return nil, fmt.Errorf("recall lines of instance %s: %w", ref.Instance, err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		l, err := scanLine(rows)
-		if err != nil {
-			return nil, fmt.Errorf("recall lines of instance %s: %w", ref.Instance, err)
-		}
-		lines = append(lines, l)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("recall lines of instance %s: %w", ref.Instance, err)
-	}
-	return lines, nil
+// Span is a part of an instance's time, both ends in it.
+type Span struct {
+	faas.Ref // without its version
+	From, To time.Time
 }
 
-var escapes = strings.NewReplacer(`\`, `\\`, "\t", `\t`, "\n", `\n`, "\r", `\r`, "\x00", `\0`)
+// Found are the lines of an instance that lie in its span.
+type Found struct {
+	Lines []schema.LogRow
+	Rest  time.Time // up to when there may be more of them; zero: there are none
+}
 
-// text is s as a parameter: the server reads it as a field of TabSeparated.
-func text(s string) string { return escapes.Replace(s) }
+// Lines reads the lines in spans, of each instance the newest first and at most
+// limit, counted from the latest end of all spans.
+func Lines(ctx context.Context, conn driver.Conn, spans []Span, limit int) (map[faas.Ref]*Found, error) {
+	refs := make([]faas.Ref, len(spans))
+	of := make(map[faas.Ref]*Span, len(spans))
+	from, to := spans[0].From, spans[0].To
+	for n := range spans {
+		s := &spans[n]
+		refs[n], of[s.Ref] = s.Ref, s
+		if s.From.Before(from) {
+			from = s.From
+		}
+		if s.To.After(to) {
+			to = s.To
+		}
+	}
+	wanted, err := tableOf(refs)
+	if err != nil {
+		return nil, err
+	}
+	r := reader{conn: conn, wanted: wanted, limits: Limits{Since: from, until: to}, found: map[faas.Ref]*Memory{}}
+	found, read := map[faas.Ref]*Found{}, map[faas.Ref]int{}
+	err = r.query(ctx, spanSQL, limit, func(rows driver.Rows) error {
+		l, err := scanLine(rows)
+		ref := faas.Ref{Tenant: l.Tenant, Namespace: l.Namespace, Function: l.Function, Instance: l.Instance}
+		s := of[ref]
+		if err != nil || s == nil {
+			return err
+		}
+		f := found[ref]
+		if f == nil {
+			f = &Found{}
+			found[ref] = f
+		}
+		if !l.Time.Before(s.From) && !l.Time.After(s.To) {
+			f.Lines = append(f.Lines, l)
+		}
+		if read[ref]++; read[ref] == limit && l.Time.After(s.From) && l.Time.Before(to) {
+			f.Rest = l.Time
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("recall lines of %d instances: %w", len(spans), err)
+	}
+	return found, nil
+}
 
 // stamp is t as a parameter; times before 1970 are 1970.
 func stamp(t time.Time) string {
