@@ -70,7 +70,9 @@ func TestCluster(t *testing.T) {
 }
 
 func request(t *testing.T, id string, now time.Time) func(*read.Reader) (any, error) {
-	return func(r *read.Reader) (any, error) { return r.Request(t.Context(), readtest.Tenant, id, now) }
+	return func(r *read.Reader) (any, error) {
+		return r.Request(t.Context(), readtest.Tenant, read.RequestFilter{ID: id}, now)
+	}
 }
 
 // filled adds functions to the sample, so that there are some on both shards,

@@ -51,7 +51,7 @@ func TestOtherTenant(t *testing.T) {
 	r := read.New(conn)
 	ctx := t.Context()
 	for _, tenant := range []string{"", "nobody", "other' OR 1=1 --", "default\x00"} {
-		if _, err := r.Request(ctx, tenant, readtest.Cold, readtest.At(20)); !errors.Is(err, read.ErrNotFound) {
+		if _, err := r.Request(ctx, tenant, read.RequestFilter{ID: readtest.Cold}, readtest.At(20)); !errors.Is(err, read.ErrNotFound) {
 			t.Errorf("%q: request: %v", tenant, err)
 		}
 		list, err := r.Invocations(ctx, tenant, read.InvocationFilter{Limit: 10})
@@ -105,7 +105,7 @@ func TestPruning(t *testing.T) {
 		scanned[name] += n
 	}}
 	scanned = map[string]uint64{}
-	page, err := read.New(counting).Request(t.Context(), "default", "200000", time.Now())
+	page, err := read.New(counting).Request(t.Context(), "default", read.RequestFilter{ID: "200000"}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func TestSharedInstance(t *testing.T) {
 		line(30, "i", "a", "explicit"),   // 9: went on in the background
 		line(3600, "i", "a", "explicit"), // 10: too late to be looked for
 	)
-	page, err := read.New(conn).Request(t.Context(), "default", "a", readtest.At(20))
+	page, err := read.New(conn).Request(t.Context(), "default", read.RequestFilter{ID: "a"}, readtest.At(20))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,7 +259,7 @@ func TestCompleteness(t *testing.T) {
 	for id, want := range map[string]string{
 		"before": "complete [] 0", "within": "partial [5 9] 120", "behind": "unknown [] 0", "elsewhere": "unknown [] 0",
 	} {
-		page, err := read.New(conn).Request(t.Context(), "default", id, readtest.At(100))
+		page, err := read.New(conn).Request(t.Context(), "default", read.RequestFilter{ID: id}, readtest.At(100))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -275,7 +275,7 @@ func TestCompleteness(t *testing.T) {
 		}
 	}
 	readtest.Insert(t, conn, schema.Gaps, gap("default", "", 0, nil, 100, 0)) // from any time of the instance's
-	page, err := read.New(conn).Request(t.Context(), "default", "before", readtest.At(100))
+	page, err := read.New(conn).Request(t.Context(), "default", read.RequestFilter{ID: "before"}, readtest.At(100))
 	if err != nil || page.Completeness.State != read.Partial || page.Completeness.Gaps[0].From != nil {
 		t.Errorf("%+v %v", page, err)
 	}

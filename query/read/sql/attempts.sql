@@ -33,7 +33,10 @@ WHERE tenant = {tenant:String}
     (
         SELECT DISTINCT namespace, function, started_at, request_id
         FROM invocations
-        WHERE tenant = {tenant:String} AND request_id = {request:String}
+        WHERE tenant = {tenant:String}
+            AND ({namespace:String} = '' OR namespace = {namespace:String})
+            AND ({function:String} = '' OR function = {function:String})
+            AND request_id = {request:String}
         ORDER BY started_at DESC
         LIMIT {limit:UInt32}
     )
