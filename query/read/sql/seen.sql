@@ -1,5 +1,6 @@
 -- What a request's own lines say of it, by instance, the newest first. They are
--- found by the index on request_id.
+-- found by the index on request_id; the exact mode sees where a line was
+-- corrected to be another request's.
 SELECT
     namespace,
     function,
@@ -20,3 +21,4 @@ GROUP BY
     instance
 ORDER BY first DESC, last DESC, namespace, function, instance
 LIMIT {limit:UInt32}
+SETTINGS use_skip_indexes_if_final = 1, use_skip_indexes_if_final_exact_mode = 1
