@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -91,6 +92,53 @@ func TestUntold(t *testing.T) {
 		}
 		if diff := cmp.Diff(test.want, said(page)); diff != "" {
 			t.Errorf("%+v (-want +got):\n%s", f, diff)
+		}
+	}
+	// Its log file is accounted for, but nobody knows when the request ended.
+	readtest.Insert(t, conn, schema.Ledgers, schema.LedgerRow{
+		Tenant: "default", Namespace: "n", Function: "f", Instance: "i", FileID: "0000000000000001",
+		From: new(readtest.At(0)), To: new(readtest.At(99)), Complete: true, Revision: 1,
+	})
+	readtest.Insert(t, conn, schema.Invocations, schema.InvocationRow{
+		Tenant: "default", Namespace: "n", Function: "f", StartedAt: readtest.At(1), EndedAt: new(readtest.At(3)), RequestID: "beside", Instance: "i", Status: new("ok"),
+	})
+	for request, want := range map[string]string{"once": read.Unknown, "beside": read.Complete} {
+		page, err := r.Request(t.Context(), "default", read.RequestFilter{ID: request, Function: "f"}, readtest.At(3600))
+		if err != nil || page.Completeness.State != want {
+			t.Errorf("%s: %+v %v, want %s", request, page, err, want)
+		}
+	}
+}
+
+// TestUntoldStart: the start that was demanded for a request is on its page, and
+// its lines are on the clock of the platform.
+func TestUntoldStart(t *testing.T) {
+	conn := readtest.DB(t)
+	line := func(at float64, request, attribution string) schema.LogRow {
+		return schema.LogRow{
+			Line: &faas.Line{
+				Ref:  faas.Ref{Tenant: "default", Namespace: "n", Function: "f", Instance: "i"},
+				Time: readtest.At(at), Stream: "stdout", Body: attribution, FileID: 1, Offset: uint64(at),
+			},
+			RequestID: request, Attribution: faas.Attribution(attribution), Revision: 1,
+		}
+	}
+	readtest.Insert(t, conn, schema.Logs, line(1, "", "init"), line(10, "first", "explicit"), line(20, "second", "explicit"), line(21, "", "none"), line(22, "second", "explicit"))
+	readtest.Insert(t, conn, schema.ColdStarts, schema.ColdStartRow{
+		Tenant: "default", Namespace: "n", Function: "f", Instance: "i", Host: new("the host"), RequestID: new("first"),
+		DemandedAt: new(readtest.At(100)), ReadyAt: new(readtest.At(105)), ClockOffsetNS: new(int64(100 * time.Second)),
+	})
+	r := read.New(conn)
+	for request, want := range map[string]string{
+		"first":  "f unknown i  the host 1m50s [init explicit]",
+		"second": "f unknown i  the host 2m0s [explicit none explicit]",
+	} {
+		page, err := r.Request(t.Context(), "default", read.RequestFilter{ID: request}, readtest.At(3600))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := said(page); got != want || page.Invocation.Cold != (request == "first") || (page.ColdStart != nil) != page.Invocation.Cold {
+			t.Errorf("%q, cold %v, want %q", got, page.Invocation.Cold, want)
 		}
 	}
 }
