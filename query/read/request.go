@@ -54,6 +54,7 @@ func (r *Reader) Request(ctx context.Context, tenant string, f RequestFilter, no
 	until := found.until
 	if v.Status == faas.StatusUnknown { // its times are those of lines
 		v.StartedAt, until = v.StartedAt.Add(start.ahead()), until.Add(start.ahead())
+		start = startAt(lives, nil, nil, v.StartedAt)
 	}
 	if start != nil {
 		v.Host = cmp.Or(start.Host, v.Host)
@@ -62,7 +63,10 @@ func (r *Reader) Request(ctx context.Context, tenant string, f RequestFilter, no
 			page.ColdStart = start
 		}
 	}
-	return page, r.fill(ctx, key, page, lives, start, until, now)
+	if err := r.fill(ctx, key, page, lives, start, until, now); err != nil {
+		return nil, err
+	}
+	return page, nil
 }
 
 // fill reads what the page's parts are made of, all at once: that is all known
