@@ -183,6 +183,7 @@ type Status string
 // The statuses.
 const (
 	StatusRunning   Status = "running" // has not ended yet; never on the wire
+	StatusUnknown   Status = "unknown" // nobody has told of it; never on the wire
 	StatusOK        Status = "ok"
 	StatusError     Status = "error"
 	StatusTimeout   Status = "timeout"

@@ -51,7 +51,7 @@ func New(reader *read.Reader, logger *slog.Logger, now func() time.Time) *API {
 	mux := http.NewServeMux()
 	a := &API{Handler: mux, reader: reader, logger: logger, now: now, huma: humago.New(mux, config)}
 	huma.Register(a.huma, operation("get-request", "/requests/{id}", "Request",
-		"One request: its newest attempt, the start that it waited for, and its lines.", http.StatusNotFound), a.request)
+		"One request: its newest attempt, the start that it waited for, and its lines. Where nobody has told of the request, what its own lines say of it.", http.StatusNotFound), a.request)
 	huma.Register(a.huma, operation("list-requests", "/requests", "Requests",
 		"Requests, newest first. Pass next_cursor as cursor to read on; what arrives meanwhile does not shift the pages."), a.requests)
 	huma.Register(a.huma, operation("get-cold-starts", "/coldstarts", "Cold starts",

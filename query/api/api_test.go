@@ -158,6 +158,10 @@ func TestBadInput(t *testing.T) {
 		"other tenant's":        {"/api/v1/requests/" + readtest.Cold, "other", 404, "not found"},
 		"not even for default":  {"/api/v1/requests/foreign-request", "", 404, "not found"},
 		"hostile request":       {"/api/v1/requests/" + url.PathEscape(hostile), "", 404, "not found"},
+		"request elsewhere":     {"/api/v1/requests/" + readtest.Cold + "?function=nobody", "", 404, "not found"},
+		"request not in":        {"/api/v1/requests/" + readtest.Cold + "?function=inference&namespace=nowhere", "", 404, "not found"},
+		"hostile function":      {"/api/v1/requests/" + readtest.Cold + "?" + url.Values{"function": {hostile}, "namespace": {hostile}}.Encode(), "", 404, "not found"},
+		"long function":         {"/api/v1/requests/x?function=" + strings.Repeat("x", 600), "", 422, "query.function"},
 		"hostile slash":         {"/api/v1/requests/" + url.PathEscape("a/../b%2f"), "", 404, "not found"},
 		"hostile tenant":        {"/api/v1/requests/" + readtest.Cold, "default' OR '1'='1", 404, "not found"},
 		"long request":          {"/api/v1/requests/" + strings.Repeat("x", 600), "", 422, "path.id"},
@@ -201,6 +205,40 @@ func TestBadInput(t *testing.T) {
 		list := getInto[read.InvocationList](t, base+"/api/v1/requests?"+url.Values{filter: {hostile}}.Encode())
 		if len(list.Requests) != 0 {
 			t.Errorf("a hostile %s found %d requests", filter, len(list.Requests))
+		}
+	}
+}
+
+// TestUntold answers with the lines of a request that nobody has told of.
+func TestUntold(t *testing.T) {
+	conn := readtest.DB(t)
+	readtest.Sample(t, conn)
+	const id = "Root=1-5e1b4151;x/y z"
+	line := func(n float64) schema.LogRow {
+		return schema.LogRow{
+			Line: &faas.Line{
+				Ref: faas.Ref{Tenant: "default", Function: "batch", Version: "7", Instance: "pod-1"}, Host: "host-b",
+				Stream: "stderr", Time: readtest.At(n), FileID: 0xbeef, Offset: uint64(n), Body: fmt.Sprint("step ", n),
+			},
+			Attribution: "explicit", RequestID: id, Revision: 1,
+		}
+	}
+	readtest.Insert(t, conn, schema.Logs, line(1), line(2))
+	path := serve(t, conn) + api.Prefix + "/requests/" + url.PathEscape(id)
+	for _, query := range []string{"", "?function=batch"} {
+		code, _, body := get(t, path+query, "")
+		if code != http.StatusOK {
+			t.Fatalf("%q: %d %s", query, code, body)
+		}
+		var out bytes.Buffer
+		if err := json.Indent(&out, body, "", "  "); err != nil {
+			t.Fatal(err)
+		}
+		golden(t, "testdata/request_untold.json", out.Bytes())
+	}
+	for query, tenant := range map[string]string{"": "other", "?namespace=default": "", "?function=inference": ""} {
+		if code, _, body := get(t, path+query, tenant); code != http.StatusNotFound {
+			t.Errorf("%q of tenant %q: %d %s", query, tenant, code, body)
 		}
 	}
 }

@@ -61,11 +61,13 @@ func (s *Span) within(now time.Time) read.Range {
 
 type requestInput struct {
 	Owner
-	ID string `path:"id" minLength:"1" maxLength:"512" doc:"The request's ID"`
+	ID        string `path:"id" minLength:"1" maxLength:"512" doc:"The request's ID"`
+	Namespace string `query:"namespace" maxLength:"512" doc:"Look in this namespace only"`
+	Function  string `query:"function" maxLength:"512" doc:"Look in this function only: its name without its namespace. Saves time where many functions have lines"`
 }
 
 func (a *API) request(ctx context.Context, in *requestInput) (*body[*read.Page], error) {
-	page, err := a.reader.Request(ctx, in.id(ctx), in.ID, a.now())
+	page, err := a.reader.Request(ctx, in.id(ctx), read.RequestFilter{ID: in.ID, Namespace: in.Namespace, Function: in.Function}, a.now())
 	if err != nil {
 		return nil, a.problem(ctx, err)
 	}

@@ -52,6 +52,7 @@ func TestCluster(t *testing.T) {
 		"failed":    request(t, readtest.Failed, now),
 		"no start":  request(t, readtest.NoStart, now),
 		"elsewhere": request(t, "r-f4", now),
+		"untold":    request(t, "u-f5", now),
 	} {
 		t.Run(name, func(t *testing.T) {
 			want, err := ask(one)
@@ -70,7 +71,9 @@ func TestCluster(t *testing.T) {
 }
 
 func request(t *testing.T, id string, now time.Time) func(*read.Reader) (any, error) {
-	return func(r *read.Reader) (any, error) { return r.Request(t.Context(), readtest.Tenant, id, now) }
+	return func(r *read.Reader) (any, error) {
+		return r.Request(t.Context(), readtest.Tenant, read.RequestFilter{ID: id}, now)
+	}
 }
 
 // filled adds functions to the sample, so that there are some on both shards,
@@ -102,6 +105,8 @@ func filled(t *testing.T, conn driver.Conn) driver.Conn {
 		readtest.Insert(t, conn, schema.ColdStarts, ready)
 		readtest.Insert(t, conn, schema.ColdStarts, demanded)
 		readtest.Insert(t, conn, schema.Logs, corrected)
+		readtest.Insert(t, conn, schema.Logs, line)
+		line.RequestID, line.Attribution, line.FileID = "u-"+f, "explicit", 100+line.FileID
 		readtest.Insert(t, conn, schema.Logs, line)
 	}
 	return conn

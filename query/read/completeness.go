@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/coldscope/coldscope/internal/faas"
 )
 
@@ -59,24 +61,23 @@ func (p *printed) note(l *lineRow, file string, within Range) {
 	}
 }
 
-// completeness reads what is known of the log files that the page's lines are from.
-func (r *Reader) completeness(ctx context.Context, tenant string, page *Page, start *ColdStart, p *printed, now time.Time) (Completeness, error) {
-	v, within := &page.Invocation, life(page, start, now)
-	key := args{
-		"tenant": tenant, "namespace": v.Namespace, "function": v.Function, "instance": v.Instance,
-		"window_from": nanos(within.Since), "window_to": nanos(within.Until),
-	}
-	key["limit"] = maxLedgers
-	ledgers, err := selectRows[ledgerRow](ctx, r, "ledgers", maxLedgers, key)
-	if err != nil {
-		return Completeness{}, err
-	}
-	key["limit"] = maxGaps
-	gaps, err := selectRows[gapRow](ctx, r, "gaps", maxGaps, key)
-	if err != nil {
-		return Completeness{}, err
-	}
-	return confirm(within, ledgers, gaps, p), nil
+// accounts is what is known of an instance's log files.
+type accounts struct {
+	ledgers []ledgerRow
+	gaps    []gapRow
+}
+
+// accounts has g read what is known of the log files of key's instance.
+func (r *Reader) accounts(ctx context.Context, g *errgroup.Group, key args, within Range, to *accounts) {
+	key = with(key, args{"window_from": nanos(within.Since), "window_to": nanos(within.Until)})
+	g.Go(func() (err error) {
+		to.ledgers, err = selectRows[ledgerRow](ctx, r, "ledgers", maxLedgers, with(key, args{"limit": maxLedgers}))
+		return err
+	})
+	g.Go(func() (err error) {
+		to.gaps, err = selectRows[gapRow](ctx, r, "gaps", maxGaps, with(key, args{"limit": maxGaps}))
+		return err
+	})
 }
 
 // life is when the instance worked for the request: from its start if the

@@ -35,7 +35,7 @@ func TestClosed(t *testing.T) {
 	r := read.New(conn)
 	want := map[string]string{"open": "running  0 ", "closed": "oom killed 2000 oom", "told after": "ok  1000 ", "told before": "ok  1000 "}
 	for id, want := range want {
-		page, err := r.Request(t.Context(), "default", id, readtest.At(5))
+		page, err := r.Request(t.Context(), "default", read.RequestFilter{ID: id}, readtest.At(5))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +81,7 @@ func TestLives(t *testing.T) {
 	exec(t, conn, "OPTIMIZE TABLE cold_starts FINAL")
 	r := read.New(conn)
 	for n := range 2 {
-		page, err := r.Request(t.Context(), "default", fmt.Sprint("r", n), readtest.At(200))
+		page, err := r.Request(t.Context(), "default", read.RequestFilter{ID: fmt.Sprint("r", n)}, readtest.At(200))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,7 +124,7 @@ func TestOwnLines(t *testing.T) {
 	readtest.Insert(t, conn, schema.Logs,
 		line(0.15, "j", "r", "window", "elsewhere"), line(0.35, "i", "r", "window", "before"), line(0.45, "i", "r", "late", "before, late"),
 		line(0.65, "i", "r", "window", "own"), line(0.7, "i", "", "ambiguous", "maybe"), line(0.85, "i", "r", "late", "own, late"), line(50, "k", "r", "explicit", "of a helper"))
-	page, err := read.New(conn).Request(t.Context(), "default", "r", readtest.At(500))
+	page, err := read.New(conn).Request(t.Context(), "default", read.RequestFilter{ID: "r"}, readtest.At(500))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,8 @@ package read
 import (
 	"context"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Bounds of what is looked at to find a start's cause.
@@ -33,6 +35,13 @@ type Neighbour struct {
 	LastEnd *time.Time `ch:"-"` // of its last request that had ended
 }
 
+// activeRow is what an instance was doing.
+type activeRow struct {
+	Instance string     `ch:"instance"`
+	Open     uint64     `ch:"open"`
+	LastEnd  *time.Time `ch:"last_end"`
+}
+
 // Surroundings is what a start's cause is found by.
 type Surroundings struct {
 	Earlier  []Neighbour  // starts of the same function, newest first
@@ -51,16 +60,24 @@ func (r *Reader) Surroundings(ctx context.Context, tenant string, s *ColdStart) 
 		"at": nanos(at), "since": nanos(at.Add(-lookBack)), "limit": maxNeighbours,
 	}
 	around := &Surroundings{}
-	var err error
-	if around.Earlier, err = selectRows[Neighbour](ctx, r, "neighbours", maxNeighbours, key); err != nil {
-		return nil, err
+	var active []activeRow
+	var attempts []invocationRow
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		around.Earlier, err = selectRows[Neighbour](ctx, r, "neighbours", maxNeighbours, key)
+		return err
+	})
+	g.Go(func() (err error) {
+		active, err = selectRows[activeRow](ctx, r, "activity", maxNeighbours, key)
+		return err
+	})
+	if s.RequestID != "" {
+		g.Go(func() (err error) {
+			attempts, err = selectRows[invocationRow](ctx, r, "attempts", maxAttempts, with(key, args{"request": s.RequestID, "limit": maxAttempts}))
+			return err
+		})
 	}
-	active, err := selectRows[struct {
-		Instance string     `ch:"instance"`
-		Open     uint64     `ch:"open"`
-		LastEnd  *time.Time `ch:"last_end"`
-	}](ctx, r, "activity", maxNeighbours, key)
-	if err != nil {
+	if err := g.Wait(); err != nil {
 		return nil, err
 	}
 	index := make(map[string]int, len(active))
@@ -72,13 +89,6 @@ func (r *Reader) Surroundings(ctx context.Context, tenant string, s *ColdStart) 
 		if i, ok := index[e.Instance]; ok {
 			e.Active, e.Open, e.LastEnd = true, active[i].Open, utc(active[i].LastEnd)
 		}
-	}
-	if s.RequestID == "" {
-		return around, nil
-	}
-	attempts, err := selectRows[invocationRow](ctx, r, "attempts", maxAttempts, args{"tenant": tenant, "request": s.RequestID, "limit": maxAttempts})
-	if err != nil {
-		return nil, err
 	}
 	for i := range attempts {
 		if v := attempts[i].invocation(); v.StartedAt.Before(at) {

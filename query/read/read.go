@@ -9,6 +9,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"sync"
 	"time"
@@ -52,6 +53,13 @@ func selectRows[T any](ctx context.Context, r *Reader, name string, limit int, a
 		return nil, fmt.Errorf("query %s: %w", name, err)
 	}
 	return rows, nil
+}
+
+// with is a and more.
+func with(a, more args) args {
+	all := maps.Clone(a)
+	maps.Copy(all, more)
+	return all
 }
 
 func named(a args) []any {

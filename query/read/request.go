@@ -1,10 +1,13 @@
 package read
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/coldscope/coldscope/internal/faas"
 )
@@ -32,78 +35,92 @@ const (
 
 // Request reads the page of the tenant's request, all but its advice and its
 // critical path: the newest attempt, the start that it waited for, and the
-// lines. now ends the window of a request that still runs. The error is
+// lines. Where nobody has told of the request, the page is what its own lines
+// say. now ends the window of a request that still runs. The error is
 // ErrNotFound if there is no such request.
-func (r *Reader) Request(ctx context.Context, tenant, request string, now time.Time) (*Page, error) {
-	attempts, err := selectRows[invocationRow](ctx, r, "attempts", maxAttempts, args{
-		"tenant": tenant, "request": request, "limit": maxAttempts,
-	})
+func (r *Reader) Request(ctx context.Context, tenant string, f RequestFilter, now time.Time) (*Page, error) {
+	found, err := r.attempts(ctx, tenant, f, now)
 	if err != nil {
 		return nil, err
 	}
-	if len(attempts) == 0 {
-		return nil, fmt.Errorf("request %q: %w", request, ErrNotFound)
-	}
-	page := &Page{Invocation: attempts[0].invocation(), Advice: []Advice{}}
-	for i := range attempts[1:] {
-		page.Attempts = append(page.Attempts, attempts[1+i].invocation())
-	}
-	start, err := r.start(ctx, tenant, &page.Invocation)
+	page := &Page{Invocation: found.newest, Attempts: found.earlier, Advice: []Advice{}}
+	v := &page.Invocation
+	key := args{"tenant": tenant, "namespace": v.Namespace, "function": v.Function, "instance": v.Instance, "limit": maxLives}
+	lives, err := selectRows[startRow](ctx, r, "start", maxLives, key)
 	if err != nil {
 		return nil, err
+	}
+	start := startAt(lives, nil, nil, v.StartedAt)
+	until := found.until
+	if v.Status == faas.StatusUnknown { // its times are those of lines
+		v.StartedAt, until = v.StartedAt.Add(start.ahead()), until.Add(start.ahead())
+		start = startAt(lives, nil, nil, v.StartedAt)
 	}
 	if start != nil {
-		page.Invocation.Host = start.Host
-		if attempts[0].Cold == nil && start.RequestID == request {
-			page.Invocation.Cold = true // the fact that says so is on its way
-		}
-		if page.Invocation.Cold {
+		v.Host = cmp.Or(start.Host, v.Host)
+		v.Cold = v.Cold || found.coldUnknown && start.RequestID == v.RequestID // the fact that says so may be on its way
+		if v.Cold {
 			page.ColdStart = start
-			if start.Waiting, err = r.waiting(ctx, tenant, start, now); err != nil {
-				return nil, err
-			}
 		}
 	}
-	p, err := r.lines(ctx, tenant, page, start, now)
-	if err != nil {
-		return nil, err
-	}
-	page.Completeness, err = r.completeness(ctx, tenant, page, start, p, now)
-	if err != nil {
+	if err := r.fill(ctx, key, page, lives, start, until, now); err != nil {
 		return nil, err
 	}
 	return page, nil
 }
 
-// start reads the start of v's instance with phases and layers, nil if
-// nothing is known of it.
-func (r *Reader) start(ctx context.Context, tenant string, v *Invocation) (*ColdStart, error) {
-	key := args{"tenant": tenant, "namespace": v.Namespace, "function": v.Function, "instance": v.Instance}
-	key["limit"] = maxLives
-	starts, err := selectRows[startRow](ctx, r, "start", maxLives, key)
-	if err != nil || len(starts) == 0 {
-		return nil, err
+// fill reads what the page's parts are made of, all at once: that is all known
+// by now. key names the instance.
+func (r *Reader) fill(ctx context.Context, key args, page *Page, lives []startRow, start *ColdStart, until, now time.Time) error {
+	within := life(page, start, until)
+	var p *printed
+	var known accounts
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) { p, err = r.lines(ctx, key, page, start, until); return err })
+	r.accounts(ctx, g, key, within, &known)
+	var detail struct {
+		waiting *Waiting
+		phases  []phaseRow
+		layers  []layerRow
 	}
-	key["rows"] = maxPhases
-	phases, err := selectRows[phaseRow](ctx, r, "start_phases", maxPhases, key)
-	if err != nil {
-		return nil, err
+	if page.ColdStart != nil {
+		g.Go(func() (err error) { detail.waiting, err = r.waiting(ctx, key, start, now); return err })
+		g.Go(func() (err error) {
+			detail.phases, err = selectRows[phaseRow](ctx, r, "start_phases", maxPhases, with(key, args{"rows": maxPhases}))
+			return err
+		})
+		g.Go(func() (err error) {
+			detail.layers, err = selectRows[layerRow](ctx, r, "start_layers", maxLayers, with(key, args{"rows": maxLayers}))
+			return err
+		})
 	}
-	key["rows"] = maxLayers
-	layers, err := selectRows[layerRow](ctx, r, "start_layers", maxLayers, key)
-	if err != nil {
-		return nil, err
+	if err := g.Wait(); err != nil {
+		return err
 	}
-	var lives []*ColdStart
-	all := assemble(starts, phases, layers)
+	if page.ColdStart != nil {
+		page.ColdStart = startAt(lives, detail.phases, detail.layers, page.Invocation.StartedAt)
+		page.ColdStart.Waiting = detail.waiting
+	}
+	page.Completeness = confirm(within, known.ledgers, known.gaps, p)
+	if page.Invocation.Status == faas.StatusUnknown && page.Completeness.State == Complete {
+		page.Completeness.State = Unknown // nobody knows when it ended
+	}
+	return nil
+}
+
+// startAt is the one of an instance's lives that had begun at t, with its
+// phases and layers; nil if there are none.
+func startAt(lives []startRow, phases []phaseRow, layers []layerRow, t time.Time) *ColdStart {
+	all := assemble(lives, phases, layers)
+	starts := make([]*ColdStart, len(all))
 	for i := range all {
-		lives = append(lives, &all[i])
+		starts[i] = &all[i]
 	}
-	return lifeAt(lives, v.StartedAt), nil
+	return lifeAt(starts, t)
 }
 
 // waiting reads who waited behind the start.
-func (r *Reader) waiting(ctx context.Context, tenant string, s *ColdStart, now time.Time) (*Waiting, error) {
+func (r *Reader) waiting(ctx context.Context, key args, s *ColdStart, now time.Time) (*Waiting, error) {
 	until := now
 	if s.ReadyAt != nil {
 		until = s.ReadyAt.Add(preamble)
@@ -114,10 +131,9 @@ func (r *Reader) waiting(ctx context.Context, tenant string, s *ColdStart, now t
 	rows, err := selectRows[struct {
 		RequestID string `ch:"request_id"`
 		Total     uint64 `ch:"total"`
-	}](ctx, r, "waiting", maxWaiting, args{
-		"tenant": tenant, "namespace": s.Namespace, "function": s.Function, "instance": s.Instance, "request": s.RequestID,
-		"since": nanos(s.begin()), "until": nanos(until), "limit": maxWaiting,
-	})
+	}](ctx, r, "waiting", maxWaiting, with(key, args{
+		"request": s.RequestID, "since": nanos(s.begin()), "until": nanos(until), "limit": maxWaiting,
+	}))
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +160,7 @@ type lineRow struct {
 }
 
 // lines reads the page's lines, as far as there is room for them.
-func (r *Reader) lines(ctx context.Context, tenant string, page *Page, start *ColdStart, now time.Time) (*printed, error) {
+func (r *Reader) lines(ctx context.Context, key args, page *Page, start *ColdStart, now time.Time) (*printed, error) {
 	v := &page.Invocation
 	from, to := window(v, start, now)
 	ahead := start.ahead()
@@ -164,14 +180,13 @@ func (r *Reader) lines(ctx context.Context, tenant string, page *Page, start *Co
 	}
 	ctx, cancel := context.WithCancel(ctx) // ends the query when the page is full
 	defer cancel()
-	rows, err := r.conn.Query(bounded(ctx, maxLines+1), string(sql), named(args{
-		"tenant": tenant, "namespace": v.Namespace, "function": v.Function,
-		"request": v.RequestID, "instance": v.Instance, "cold": cold,
+	rows, err := r.conn.Query(bounded(ctx, maxLines+1), string(sql), named(with(key, args{
+		"request": v.RequestID, "cold": cold,
 		"range_from": nanos(rangeFrom.Add(-before - ahead)), "range_to": nanos(to.Add(after - ahead)),
 		"window_from": nanos(from.Add(-ahead)), "window_to": nanos(to.Add(-ahead)),
 		"own_from": nanos(ownFrom.Add(-ahead)), "elsewhere": strings.Join(elsewhere, "\n"),
 		"max_body": maxBody, "limit": maxLines + 1,
-	})...)
+	}))...)
 	if err != nil {
 		return nil, fmt.Errorf("query lines: %w", err)
 	}

@@ -22,9 +22,9 @@ type Invocation struct {
 	Host        string      `json:"host,omitempty" doc:"Host of the instance; on the request's page only"`
 	Trigger     string      `json:"trigger,omitempty" doc:"What caused it: http, event, timer or other"`
 	QueuedAt    *time.Time  `json:"queued_at,omitempty" doc:"When the platform took the request in"`
-	StartedAt   time.Time   `json:"started_at" doc:"When the instance was given the request"`
+	StartedAt   time.Time   `json:"started_at" doc:"When the instance was given the request; of status unknown: when it printed its first line"`
 	EndedAt     *time.Time  `json:"ended_at,omitempty"`
-	Status      faas.Status `json:"status" enum:"ok,error,timeout,oom,cancelled,running" doc:"How it ended; running until that is known"`
+	Status      faas.Status `json:"status" enum:"ok,error,timeout,oom,cancelled,running,unknown" doc:"How it ended; running until that is known; unknown if nobody has told of the request, and only its lines name it: on the request's page only"`
 	HTTPStatus  int         `json:"http_status,omitempty"`
 	Error       string      `json:"error,omitempty"`
 	ClosedBy    string      `json:"closed_by,omitempty" enum:"oom,timeout,crash,stop" doc:"Nobody has told how it ended: status, error and ended_at are those of its instance's end, which was this"`
@@ -196,7 +196,7 @@ const (
 
 // Completeness tells whether all that was printed for a request is on its page.
 type Completeness struct {
-	State          string `json:"state" enum:"complete,partial,unknown" doc:"unknown until the collector's account of the log files covers the request: up to a minute after the next line, or until the file ends; for ever if the sender of the lines keeps no such account"`
+	State          string `json:"state" enum:"complete,partial,unknown" doc:"unknown until the collector's account of the log files covers the request: up to a minute after the next line, or until the file ends; for ever if the sender of the lines keeps no such account, or if nobody tells when the request ended"`
 	Gaps           []Gap  `json:"gaps" nullable:"false" doc:"Pieces of the instance's log files that nobody can read any more and that may be from the time of the request"`
 	TruncatedLines int64  `json:"truncated_lines" doc:"Lines whose ends were cut off before they were stored"`
 	RefusedLines   int64  `json:"refused_lines" doc:"Lines that could not be stored, of the log files with lines from the time of the request"`

@@ -31,7 +31,7 @@ func (s *screen) header(page *read.Page) {
 	}
 	switch v.Status {
 	case faas.StatusOK:
-	case faas.StatusRunning, faas.StatusCancelled:
+	case faas.StatusRunning, faas.StatusCancelled, faas.StatusUnknown:
 		st = yellow
 	default:
 		st = loud

@@ -52,6 +52,9 @@ func (s *screen) waterfall(page *read.Page) time.Time {
 		}
 	}
 	b, took := a.bar(), "running"
+	if v.Status == faas.StatusUnknown {
+		took = "unknown"
+	}
 	end := a.to
 	if v.EndedAt != nil {
 		end, took = *v.EndedAt, duration(read.Millis(v.EndedAt.Sub(v.StartedAt)))

@@ -1,5 +1,5 @@
--- The attempts of one request, newest first. The inner query finds their sort
--- keys by the index on request_id; the outer one reads only those keys.
+-- The attempts of one request, newest first. They are found by the index on
+-- request_id, which FINAL misses nothing by: all rows of an attempt have the same.
 SELECT
     namespace,
     function,
@@ -29,13 +29,9 @@ SELECT
     closed_by
 FROM invocations FINAL
 WHERE tenant = {tenant:String}
-    AND (namespace, function, started_at, request_id) IN
-    (
-        SELECT DISTINCT namespace, function, started_at, request_id
-        FROM invocations
-        WHERE tenant = {tenant:String} AND request_id = {request:String}
-        ORDER BY started_at DESC
-        LIMIT {limit:UInt32}
-    )
+    AND ({namespace:String} = '' OR namespace = {namespace:String})
+    AND ({function:String} = '' OR function = {function:String})
+    AND request_id = {request:String}
 ORDER BY started_at DESC, instance DESC
 LIMIT {limit:UInt32}
+SETTINGS use_skip_indexes_if_final = 1, use_skip_indexes_if_final_exact_mode = 0

@@ -25,11 +25,12 @@ WHERE tenant = {tenant:String}
     (
         (
             request_id = {request:String}
-            AND NOT has(splitByChar('\n', {elsewhere:String}), instance)
+            AND (instance = '' OR NOT has(splitByChar('\n', {elsewhere:String}), instance))
             AND (instance != {instance:String} OR attribution = 'init' OR ts >= fromUnixTimestamp64Nano({own_from:Int64}, 'UTC'))
         )
         OR (
             instance = {instance:String}
+            AND instance != ''
             AND request_id = ''
             AND ts >= fromUnixTimestamp64Nano({window_from:Int64}, 'UTC')
             AND ts <= fromUnixTimestamp64Nano({window_to:Int64}, 'UTC')

@@ -90,7 +90,7 @@ export interface paths {
         };
         /**
          * Request
-         * @description One request: its newest attempt, the start that it waited for, and its lines.
+         * @description One request: its newest attempt, the start that it waited for, and its lines. Where nobody has told of the request, what its own lines say of it.
          */
         get: operations["get-request"];
         put?: never;
@@ -335,7 +335,7 @@ export interface components {
              */
             refused_lines: number;
             /**
-             * @description unknown until the collector's account of the log files covers the request: up to a minute after the next line, or until the file ends; for ever if the sender of the lines keeps no such account
+             * @description unknown until the collector's account of the log files covers the request: up to a minute after the next line, or until the file ends; for ever if the sender of the lines keeps no such account, or if nobody tells when the request ended
              * @enum {string}
              */
             state: "complete" | "partial" | "unknown";
@@ -530,14 +530,14 @@ export interface components {
             request_id: string;
             /**
              * Format: date-time
-             * @description When the instance was given the request
+             * @description When the instance was given the request; of status unknown: when it printed its first line
              */
             started_at: string;
             /**
-             * @description How it ended; running until that is known
+             * @description How it ended; running until that is known; unknown if nobody has told of the request, and only its lines name it: on the request's page only
              * @enum {string}
              */
-            status: "ok" | "error" | "timeout" | "oom" | "cancelled" | "running";
+            status: "ok" | "error" | "timeout" | "oom" | "cancelled" | "running" | "unknown";
             /**
              * Format: double
              * @description From queued_at (else started_at) to ended_at
@@ -994,7 +994,12 @@ export interface operations {
     };
     "get-request": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Look in this function only: its name without its namespace. Saves time where many functions have lines */
+                function?: string;
+                /** @description Look in this namespace only */
+                namespace?: string;
+            };
             header?: {
                 /** @description The tenant; default if absent */
                 "X-Scope-OrgID"?: string;

@@ -45,9 +45,10 @@ export function Facts({ page: { invocation: v, cold_start: cold, attempts, compl
       <details className={styles.details} open={!narrow}>
         <summary hidden={!narrow}>Instance, image, resources</summary>
         <dl className={styles.list}>
-          <Fact name="Received">{began === undefined ? '–' : `${day(began)}, ${clock(began)}`}</Fact>
+          <Fact name={v.status === 'unknown' ? 'First line' : 'Received'}>{began === undefined ? '–' : `${day(began)}, ${clock(began)}`}</Fact>
           <Fact name="Trigger">{v.trigger}</Fact>
           <Fact name="Ended by">{v.closed_by ? "its instance's end; nobody has told how it ended" : undefined}</Fact>
+          <Fact name="Known by">{v.status === 'unknown' ? 'its lines alone; nobody has told when it began or how it ended' : undefined}</Fact>
           <Fact name="Instance" copy={v.instance}>
             <span className="mono">{v.instance}</span>
           </Fact>
@@ -125,11 +126,14 @@ function Fact({ name, children, copy }: { name: string; children: ReactNode; cop
 function Attempts({ attempts, now }: { attempts: Invocation[]; now: number }) {
   return (
     <div className={styles.attempts}>
-      <b>The platform sent this request {attempts.length + 1} times; this is the newest attempt.</b> Earlier:
+      <b>
+        {attempts[0]?.status === 'unknown' ? 'Other lines name this request, too' : `The platform sent this request ${attempts.length + 1} times`}; this is the newest attempt.
+      </b>{' '}
+      Earlier:
       <ul>
         {attempts.map((a) => (
           <li key={`${a.instance} ${a.started_at}`}>
-            <StatusBadge invocation={a} /> after {duration(a.duration_ms)} on <span className="mono">{a.instance}</span>, {ago(parseInstant(a.started_at) ?? now, now)}
+            <StatusBadge invocation={a} /> {a.status === 'unknown' ? '' : `after ${duration(a.duration_ms)} `}on <span className="mono">{a.instance}</span>, {ago(parseInstant(a.started_at) ?? now, now)}
           </li>
         ))}
       </ul>

@@ -75,7 +75,11 @@ function missing(error: Error | null): boolean {
 }
 
 /** In how many milliseconds the page may say more than now; false if it will not. */
-function again({ invocation, completeness }: Page): number | false {
+function again({ invocation, completeness, lines }: Page): number | false {
+  if (invocation.status === 'unknown') {
+    const last = parseInstant(lines.at(-1)?.ts); // what is told of it may come behind its lines
+    return last !== undefined && Date.now() - last < settleMS && 2000;
+  }
   const ended = parseInstant(invocation.ended_at);
   if (ended === undefined) return invocation.status === 'running' && 2000;
   const since = Date.now() - ended;

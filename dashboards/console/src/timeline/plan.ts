@@ -77,6 +77,7 @@ export function plan(detail: Page, now: number): Plan {
 
   const bounds = rows.flatMap((r) => [r.interval.start, r.interval.end]);
   for (const t of [cold?.demanded_at, cold?.ready_at]) bounds.push(parseInstant(t) ?? Number.NaN);
+  if (invocation.status === 'unknown') bounds.push(...span(instants)); // nothing else says how long it took
   const known = bounds.filter((t) => !Number.isNaN(t));
   if (known.length === 0) known.push(now);
   const origin = Math.min(...known);
@@ -124,7 +125,7 @@ function requestRows(invocation: Invocation, now: number, cold: boolean): Row[] 
   if (queued !== undefined && started !== undefined && started >= queued) {
     rows.push({ key: 'waited', name: cold ? 'waited' : 'queue', interval: { start: queued, end: started }, open: false, waits: [], attributes: [] });
   }
-  if (started !== undefined) {
+  if (started !== undefined && invocation.status !== 'unknown') {
     const open = ended === undefined && invocation.status === 'running';
     const end = ended ?? (open ? now : started + (invocation.duration_ms ?? 0));
     rows.push({
@@ -148,6 +149,12 @@ function layerRows(layers: readonly Layer[]): LayerRow[] {
       return { layer, ...(download ? { download } : {}), ...(unpack ? { unpack } : {}) };
     })
     .toSorted((a, b) => first(a) - first(b) || b.layer.bytes - a.layer.bytes);
+}
+
+/** The first and the last of some instants; nothing if there are none. */
+function span(instants: readonly number[]): number[] {
+  const known = instants.filter((t) => !Number.isNaN(t)).toSorted((a, b) => a - b);
+  return known.length > 0 ? [known[0] ?? Number.NaN, known.at(-1) ?? Number.NaN] : [];
 }
 
 function first(row: LayerRow): number {

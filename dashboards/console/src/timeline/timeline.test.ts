@@ -157,6 +157,13 @@ describe('plan', () => {
     expect(got.rows.at(-1)).toMatchObject({ name: 'handler', open: true, interval: { end: now } });
   });
 
+  test('a request that only its lines name is as long as they are', () => {
+    const { queued_at: _, ended_at: __, ...rest } = warm.invocation;
+    const got = plan({ ...warm, invocation: { ...rest, started_at: at(50), status: 'unknown' } }, 0);
+    expect(got.rows).toEqual([]);
+    expect(got.whole).toEqual({ start: Date.UTC(2026, 0, 1) + 50, end: Date.UTC(2026, 0, 1) + 9000 });
+  });
+
   test('nothing known draws nothing and does not fail', () => {
     const { queued_at: _, ...rest } = warm.invocation;
     const got = plan({ ...warm, lines: [], invocation: { ...rest, started_at: '' } }, 5);
