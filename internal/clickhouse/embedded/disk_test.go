@@ -50,7 +50,7 @@ func TestFullDisk(t *testing.T) {
 	if err := conn.Exec(t.Context(), "INSERT INTO t SELECT number FROM numbers(1000)"); err == nil {
 		t.Error("a full disk takes rows")
 	}
-	<-time.After(2 * diskTick) // the watch has to see it full once
+	<-time.After(2 * diskTick)                                        // the watch has to see it full once
 	if err := errors.Join(f.Close(), os.Remove(filler)); err != nil { // an open file would keep its place
 		t.Fatal(err)
 	}
