@@ -168,12 +168,12 @@ func (m *merger) take(ctx context.Context, all []*submission) {
 		case err != nil:
 			m.finish(s, err)
 		case m.outstanding[s]: // else a batch before it could not be written
-			m.merge(ctx, s)
+			m.merge(s)
 		}
 	}
 }
 
-func (m *merger) merge(ctx context.Context, s *submission) {
+func (m *merger) merge(s *submission) {
 	now := time.Now()
 	lines := len(s.Lines)
 	// Events first: they are what the lines beside them wait for.
