@@ -76,7 +76,7 @@ export function Facts({ page: { invocation: v, cold_start: cold, attempts, compl
               <Fact name="Started for">
                 {cold.request_id === v.request_id ? 'this request' : cold.request_id ? <Link to={`/requests/${encodeURIComponent(cold.request_id)}`}>another request</Link> : undefined}
               </Fact>
-              <Fact name="Why it started">
+              <Fact name="Why it started" sentence>
                 {cold.cause ? [cold.cause.evidence, ...(cold.cause.besides ?? []).map((b) => b.evidence)].join(' ') : undefined}
               </Fact>
               <Fact name="Waited behind it">
@@ -110,13 +110,13 @@ function Figure({ label, value, tone }: { label: string; value: string; tone?: '
   );
 }
 
-function Fact({ name, children, copy }: { name: string; children: ReactNode; copy?: string | undefined }) {
+function Fact({ name, children, copy, sentence }: { name: string; children: ReactNode; copy?: string | undefined; sentence?: boolean }) {
   if (children === undefined || children === '' || children === null) return null;
   return (
-    <div className={styles.fact}>
+    <div className={styles.fact} data-sentence={sentence}>
       <dt>{name}</dt>
       <dd>
-        <span className="ellipsis">{children}</span>
+        <span className={sentence ? undefined : 'ellipsis'}>{children}</span>
         {copy ? <Copy value={copy} what={name.toLowerCase()} /> : null}
       </dd>
     </div>
