@@ -32,12 +32,11 @@ var (
 )
 
 // Limits bounds what is read per instance: its newest lines since Since, only up
-// to when there are any if Lines is 0, and its newest invocations that started at Started or later.
+// to when there are any if Lines is 0, and its newest invocations that started
+// at Started or later.
 type Limits struct {
 	Since, Started     time.Time
 	Lines, Invocations int
-
-	until time.Time // of the lines of spans
 }
 
 // Memory is what the store knows of one instance, in the order of time.
@@ -92,6 +91,7 @@ type reader struct {
 	conn   driver.Conn
 	wanted *ext.Table
 	limits Limits
+	until  time.Time // up to when lines of spans are read
 	found  map[faas.Ref]*Memory
 }
 
@@ -110,7 +110,7 @@ func (r *reader) query(ctx context.Context, sql string, limit int, scan func(dri
 		"limit":   strconv.Itoa(limit),
 		"since":   stamp(r.limits.Since),
 		"started": stamp(r.limits.Started),
-		"until":   stamp(r.limits.until),
+		"until":   stamp(r.until),
 	}), ch.WithSettings(ch.Settings{
 		// Of a shard's servers the one that rows are written to first is asked
 		// first: the others may not have the latest yet.
@@ -208,7 +208,7 @@ func Lines(ctx context.Context, conn driver.Conn, spans []Span, limit int) (map[
 	if err != nil {
 		return nil, err
 	}
-	r := reader{conn: conn, wanted: wanted, limits: Limits{Since: from, until: to}, found: map[faas.Ref]*Memory{}}
+	r := reader{conn: conn, wanted: wanted, limits: Limits{Since: from}, until: to}
 	found, read := map[faas.Ref]*Found{}, map[faas.Ref]int{}
 	err = r.query(ctx, spanSQL, limit, func(rows driver.Rows) error {
 		l, err := scanLine(rows)

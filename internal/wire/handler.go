@@ -17,16 +17,6 @@ var ErrBusy = errors.New("busy")
 // it returns; its error is answered 503, so that the sender tries again. An
 // event may name a tenant of its own, unless the sender is Proven.
 func EventsHandler(accept func(context.Context, []faas.Event) error) http.Handler {
-	return eventsHandler(accept, false)
-}
-
-// SenderEventsHandler is EventsHandler for events that are their sender's
-// tenant's, whatever they say themselves.
-func SenderEventsHandler(accept func(context.Context, []faas.Event) error) http.Handler {
-	return eventsHandler(accept, true)
-}
-
-func eventsHandler(accept func(context.Context, []faas.Event) error, bound bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, ok := ReadBody(w, r, MaxEventsBytes)
 		if !ok {
@@ -38,7 +28,7 @@ func eventsHandler(accept func(context.Context, []faas.Event) error, bound bool)
 			Refuse(w, err)
 			return
 		}
-		if bound || SenderOf(r.Context()).Proven {
+		if SenderOf(r.Context()).Proven {
 			for i := range events {
 				events[i].Tenant = tenant
 			}

@@ -269,28 +269,21 @@ func TestWhoseEvents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	type handler = func(func(context.Context, []faas.Event) error) http.Handler
 	known, proven := wire.Sender{Tenant: "sender"}, wire.Sender{Name: "n", Tenant: "sender", Proven: true}
 	for name, c := range map[string]struct {
-		handler handler
-		sender  wire.Sender
-		header  string
-		body    []byte
-		want    string
+		sender wire.Sender
+		header string
+		body   []byte
+		want   string
 	}{
-		"collector, own":           {wire.EventsHandler, wire.Sender{}, "header", own, "own"},
-		"collector, header":        {wire.EventsHandler, wire.Sender{}, "header", none, "header"},
-		"collector, nothing":       {wire.EventsHandler, wire.Sender{}, "", none, "default"},
-		"collector, open port":     {wire.EventsHandler, known, "sender", own, "own"},
-		"collector, closed port":   {wire.EventsHandler, proven, "header", own, "sender"},
-		"aggregator, own":          {wire.SenderEventsHandler, wire.Sender{}, "header", own, "header"},
-		"aggregator, nothing":      {wire.SenderEventsHandler, wire.Sender{}, "", own, "default"},
-		"aggregator, open port":    {wire.SenderEventsHandler, known, "sender", own, "sender"},
-		"aggregator, closed port":  {wire.SenderEventsHandler, proven, "", own, "sender"},
-		"the guard's tenant first": {wire.SenderEventsHandler, proven, "header", none, "sender"},
+		"collector, own":         {wire.Sender{}, "header", own, "own"},
+		"collector, header":      {wire.Sender{}, "header", none, "header"},
+		"collector, nothing":     {wire.Sender{}, "", none, "default"},
+		"collector, open port":   {known, "sender", own, "own"},
+		"collector, closed port": {proven, "header", own, "sender"},
 	} {
 		var got string
-		h := c.handler(func(_ context.Context, events []faas.Event) error {
+		h := wire.EventsHandler(func(_ context.Context, events []faas.Event) error {
 			got = events[0].Tenant
 			return nil
 		})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -24,9 +24,6 @@ import (
 	"github.com/coldscope/coldscope/test/corpus"
 	"github.com/coldscope/coldscope/test/loss/rig"
 )
-
-// EnvServer names a coldscope binary that is to be measured, and not built.
-const EnvServer = "COLDSCOPE_BINARY"
 
 // What senders do: so many lines in a push, so many pushes at once. A push is
 // answered when it is stored, so that its sender has to have others under way.
@@ -46,7 +43,7 @@ type server struct {
 
 func (b *bench) server(ctx context.Context) (*server, error) {
 	if b.serverBinary == "" {
-		path, err := serverBinary(ctx, b.dir)
+		path, err := rig.Server(ctx, b.dir)
 		if err != nil {
 			return nil, err
 		}
@@ -78,19 +75,6 @@ func (b *bench) server(ctx context.Context) (*server, error) {
 	}
 	s.engine = children[0]
 	return s, nil
-}
-
-func serverBinary(ctx context.Context, dir string) (string, error) {
-	if path := os.Getenv(EnvServer); path != "" {
-		return filepath.Abs(path)
-	}
-	path := filepath.Join(dir, "coldscope")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "github.com/coldscope/coldscope/cmd/coldscope")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build coldscope: %w: %s", err, out)
-	}
-	return path, nil
 }
 
 func (s *server) close() {
@@ -167,13 +151,6 @@ func (s *server) stored(ctx context.Context) (disk uint64, err error) {
 	}
 	defer func() { _ = conn.Close() }()
 	return disk, conn.QueryRow(ctx, "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = currentDatabase()").Scan(&disk)
-}
-
-func errOr(err error, ctx context.Context) error {
-	if err != nil {
-		return err
-	}
-	return ctx.Err()
 }
 
 // quiet waits until the engine has merged what there is to merge: until it
@@ -342,7 +319,7 @@ func (b *bench) fresh(ctx context.Context, rate int) error {
 	for n := 0; ; n++ {
 		select {
 		case err := <-loaded:
-			if err := errOr(err, ctx); err != nil {
+			if err := cmp.Or(err, ctx.Err()); err != nil {
 				return err
 			}
 			if err := probes.Wait(); err != nil {

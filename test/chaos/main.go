@@ -16,7 +16,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -26,6 +25,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"github.com/coldscope/coldscope/test/loss/rig"
 )
 
 func main() {
@@ -58,7 +59,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(base)) }()
 	w := &world{dir: base, data: filepath.Join(base, "disk", "data"), out: out, random: rand.New(rand.NewPCG(*seed, 0))}
 	fmt.Fprintf(out, "chaos: for %s, seed %d\n", *lasts, *seed)
-	if w.binary, err = binary(ctx, base); err != nil {
+	if w.binary, err = rig.Server(ctx, base); err != nil {
 		return err
 	}
 	unmount, err := w.mount()
@@ -88,19 +89,6 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		return err
 	}
 	return w.check(ctx, load)
-}
-
-func binary(ctx context.Context, dir string) (string, error) {
-	if path := os.Getenv("COLDSCOPE_BINARY"); path != "" {
-		return filepath.Abs(path)
-	}
-	path := filepath.Join(dir, "coldscope")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", path, "github.com/coldscope/coldscope/cmd/coldscope")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build coldscope: %w: %s", err, text)
-	}
-	return path, nil
 }
 
 // mount gives the data a disk of its own, for who may mount one.

@@ -12,17 +12,28 @@ import (
 // EnvBinary names a collector's binary that is to be used, and not built.
 const EnvBinary = "COLDSCOPE_COLLECTOR"
 
+// EnvServer does so for coldscope's.
+const EnvServer = "COLDSCOPE_BINARY"
+
 // Binary gives the collector's binary: $COLDSCOPE_COLLECTOR, or one built into dir.
 func Binary(ctx context.Context, dir string) (string, error) {
-	if path := os.Getenv(EnvBinary); path != "" {
+	return build(ctx, EnvBinary, dir, "coldscope-collector")
+}
+
+// Server gives coldscope's binary: $COLDSCOPE_BINARY, or one built into dir.
+func Server(ctx context.Context, dir string) (string, error) {
+	return build(ctx, EnvServer, dir, "coldscope")
+}
+
+func build(ctx context.Context, env, dir, name string) (string, error) {
+	if path := os.Getenv(env); path != "" {
 		return filepath.Abs(path)
 	}
-	path := filepath.Join(dir, "coldscope-collector")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path,
-		"github.com/coldscope/coldscope/cmd/coldscope-collector")
+	path := filepath.Join(dir, name)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "github.com/coldscope/coldscope/cmd/"+name)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build collector: %w: %s", err, out)
+		return "", fmt.Errorf("build %s: %w: %s", name, err, out)
 	}
 	return path, nil
 }

@@ -1,0 +1,211 @@
+package aggregator
+
+import (
+	"context"
+	"time"
+
+	"github.com/coldscope/coldscope/aggregator/correlate"
+	"github.com/coldscope/coldscope/aggregator/recall"
+	"github.com/coldscope/coldscope/internal/clickhouse"
+	"github.com/coldscope/coldscope/internal/faas"
+	"github.com/coldscope/coldscope/internal/schema"
+)
+
+// owed is what is to be looked at again in the store: lines that facts came for
+// when they were forgotten. It is paid for all instances together, since one
+// reading costs about as much as many; who brought the facts is answered then.
+type owed struct {
+	spans map[correlate.Key]correlate.Span
+	to    []*submission
+	since time.Time // of the oldest
+}
+
+// payAfter is how long more may come to be read with the first.
+const payAfter = 200 * time.Millisecond
+
+func (o *owed) add(spans []correlate.Span, s *submission) {
+	if len(spans) == 0 {
+		return
+	}
+	if len(o.to) == 0 {
+		o.spans, o.since = map[correlate.Key]correlate.Span{}, time.Now()
+	}
+	for _, span := range spans {
+		if old, there := o.spans[span.Key]; there {
+			span.From = earlier(span.From, old.From)
+			if old.To.After(span.To) {
+				span.To = old.To
+			}
+		}
+		o.spans[span.Key] = span
+	}
+	s.left++
+	o.to = append(o.to, s)
+}
+
+func (o *owed) due() bool { return len(o.to) > 0 && time.Since(o.since) >= payAfter }
+
+// pay corrects lines that the correlator has forgotten. They are read as the
+// store has them: what is on its way there is waited for.
+func (m *merger) pay(ctx context.Context) {
+	debt := m.owed
+	m.owed = owed{}
+	err := m.recheck(ctx, debt.spans)
+	for _, s := range debt.to {
+		if err != nil {
+			m.finish(s, err)
+		}
+		m.settled(s)
+	}
+}
+
+func (m *merger) recheck(ctx context.Context, overdue map[correlate.Key]correlate.Span) error {
+	if len(overdue) == 0 {
+		return nil
+	}
+	if err := m.flush(ctx); err != nil {
+		return err
+	}
+	oldest := time.Now().Add(-m.cfg.Recall)
+	missing := map[faas.Ref]bool{}
+	spans := make([]recall.Span, 0, len(overdue))
+	for _, o := range overdue {
+		span := recall.Span{
+			Ref:  faas.Ref{Tenant: o.Tenant, Namespace: o.Namespace, Function: o.Function, Instance: o.Instance},
+			From: o.From, To: o.To,
+		}
+		if span.From.Before(oldest) {
+			span.From = oldest
+		}
+		spans = append(spans, span)
+		if !m.correlator.Known(o.Key, o.To) { // it did not fit the memory
+			missing[span.Ref] = true
+		}
+	}
+	if err := m.restore(ctx, missing); err != nil {
+		return err
+	}
+	for len(spans) > 0 {
+		found, err := retrying(ctx, m, func() (map[faas.Ref]*recall.Found, error) {
+			return recall.Lines(ctx, m.conn, spans, recheckLines)
+		})
+		if err != nil {
+			return err
+		}
+		more := spans[:0]
+		for _, span := range spans {
+			f := found[span.Ref]
+			if f == nil {
+				continue
+			}
+			m.name(f.Lines)
+			m.correlator.Recheck(correlate.KeyOf(span.Ref), f.Lines)
+			if !f.Rest.IsZero() {
+				span.To = earlier(span.To, f.Rest)
+				more = append(more, span)
+			}
+		}
+		m.gather()
+		spans = more
+	}
+	return nil
+}
+
+// recheckLines is how many lines of an instance are read at a time.
+const recheckLines = 1000
+
+// recall reads back what the store knows of the instances that the
+// correlator does not remember, and says how many those were.
+func (m *merger) recall(ctx context.Context, all []*submission) (int, error) {
+	missing := map[faas.Ref]bool{}
+	note := func(r faas.Ref, at time.Time) {
+		r.Version = ""
+		if !m.correlator.Known(correlate.KeyOf(r), at) {
+			missing[r] = true
+		}
+	}
+	for _, s := range all {
+		for i := range s.Events {
+			if !correlate.Apart(&s.Events[i]) {
+				note(s.Events[i].Ref, s.Events[i].Time)
+			}
+		}
+		for i := range s.Lines {
+			note(s.Lines[i].Ref, s.Lines[i].Time)
+		}
+	}
+	return len(missing), m.restore(ctx, missing)
+}
+
+// restore tells the correlator what the store knows of instances, which have no
+// version here.
+func (m *merger) restore(ctx context.Context, missing map[faas.Ref]bool) error {
+	if len(missing) == 0 {
+		return nil
+	}
+	refs := make([]faas.Ref, 0, len(missing))
+	for r := range missing {
+		refs = append(refs, r)
+		m.correlator.Forget(correlate.KeyOf(r)) // it may be known as of later
+	}
+	if m.gather(); m.forgot {
+		if err := m.flush(ctx); err != nil {
+			return err
+		}
+	}
+	started := time.Now()
+	found, err := m.read(ctx, refs, recall.Limits{
+		Since: started.Add(-m.cfg.Recall), Invocations: correlate.MaxInvocations,
+	})
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	m.metrics.recallSeconds.Observe(now.Sub(started).Seconds())
+	absent := 0
+	for _, r := range refs {
+		memory := found[r]
+		if memory == nil {
+			memory = &recall.Memory{}
+			absent++
+		}
+		m.correlator.Restore(correlate.KeyOf(r), stored(memory), now)
+	}
+	m.metrics.recalled.WithLabelValues("true").Add(float64(len(refs) - absent))
+	m.metrics.recalled.WithLabelValues("false").Add(float64(absent))
+	return nil
+}
+
+func stored(m *recall.Memory) correlate.Stored {
+	return correlate.Stored{Starts: m.Starts, Invocations: m.Invocations, Lines: m.Newest, Revision: m.Revision}
+}
+
+func (m *merger) read(ctx context.Context, refs []faas.Ref, limits recall.Limits) (map[faas.Ref]*recall.Memory, error) {
+	found, err := retrying(ctx, m, func() (map[faas.Ref]*recall.Memory, error) { return recall.Read(ctx, m.conn, refs, limits) })
+	for _, memory := range found {
+		m.name(memory.Lines)
+	}
+	return found, err
+}
+
+// name finds again which requests stored lines name.
+func (m *merger) name(rows []schema.LogRow) {
+	for n := range rows {
+		rows[n].Named = m.lines.IDs(rows[n].Body)
+	}
+}
+
+// retrying reads again while the engine is away, until ctx ends.
+func retrying[T any](ctx context.Context, m *merger, read func() (T, error)) (T, error) {
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		found, err := read()
+		if err == nil || ctx.Err() != nil || !clickhouse.Retryable(err) {
+			return found, err
+		}
+		m.logger.WarnContext(ctx, "the engine did not answer, trying again", "wait", wait, "error", err)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+	}
+}
