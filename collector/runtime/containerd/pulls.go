@@ -25,6 +25,7 @@ type object struct{ namespace, id string }
 type pull struct {
 	begin   time.Time // creation of its lease; zero: it was not seen
 	end     time.Time // its image was named
+	before  time.Time // end of the pull before it, which fetched what was stored by then; zero: none is known
 	claimed bool      // a container was created from it
 }
 
@@ -130,6 +131,9 @@ func (p *pulls) named(namespace, digest string, at time.Time) {
 		return
 	}
 	ended := &pull{end: at}
+	if ok {
+		ended.before = last.end
+	}
 	if of != nil {
 		of.ended = true
 		ended.begin = of.created

@@ -109,6 +109,9 @@ func (f *startFacts) pulling() (begin, from time.Time) {
 	case !f.missed:
 		return time.Time{}, time.Time{}
 	}
+	if f.pull != nil && !f.manifest.After(f.pull.before) {
+		return time.Time{}, time.Time{} // the pull before brought it, and was told by another start
+	}
 	last := f.manifest
 	for _, l := range f.layers {
 		last = latest(last, l.stored, l.unpacked)
