@@ -47,7 +47,8 @@
 // Exited gives the memory peak, CPU time and OOM kills of an instance's life
 // from its control groups, as they were when its process ended: runtimes tell of that
 // when they have removed the groups (dockerd some 50ms later), so the process itself is
-// waited for. Invocation reads them at an invocation's start and
+// waited for. Where that comes too late, on a loaded host, it gives what was read last while
+// the process ran, at most 10s before. Invocation reads them at an invocation's start and
 // end, as soon as the platform's events arrive. That is later than the fact: by what the
 // instance did in this lag the numbers are wrong. So an invocation is not
 // measured if an event is over Options.MaxEventLag old, or if a quarter of the

@@ -1,9 +1,12 @@
 package probe
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,7 +14,38 @@ import (
 // A runtime tells of a process's end when it has cleaned up after it: dockerd,
 // for one, removes the control groups first. So the kernel is asked to tell
 // (pidfd_open(2)), and the groups are read at that moment. What was read then
-// is what Exited gives.
+// is what Exited gives. On a loaded host even that can come too late: then it
+// gives what was read last while the process ran.
+
+// sampleEvery is how often what an instance uses is read while it runs, which
+// takes some 5µs, and sampleSome how often it is looked whose turn it is.
+const (
+	sampleEvery = 10 * time.Second
+	sampleSome  = time.Second
+)
+
+// sampleAll reads what those instances use whose turn it is.
+func (p *Prober) sampleAll(now time.Time) {
+	p.mu.Lock()
+	all := slices.Collect(maps.Values(p.instances))
+	p.mu.Unlock()
+	for _, i := range all {
+		i.mu.Lock()
+		i.sample(now)
+		i.mu.Unlock()
+	}
+}
+
+// sample reads what the instance uses, the less often, the older it is: twice
+// as old as at the last time, or after sampleEvery. Its mu is held.
+func (i *instance) sample(now time.Time) {
+	since := now.Sub(i.sampled)
+	if i.group == nil || since < sampleEvery && since < i.elapsed(i.sampled) {
+		return
+	}
+	i.sampled = now
+	_, _ = i.group.Usage() // which remembers it; of a process that has ended it can fail
+}
 
 // watchExit has the instance's groups read when its process ends, where that
 // can be known: not where the host's processes have other numbers here.

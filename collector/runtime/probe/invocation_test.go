@@ -37,6 +37,16 @@ func (f *function) ownGroups() {
 	}
 }
 
+// removeGroups does what a runtime does when the function's process has ended.
+func (f *function) removeGroups() {
+	for _, controller := range []string{"memory", "cpuacct"} {
+		dir := filepath.Join("/sys/fs/cgroup", controller, fmt.Sprintf("coldscope-probe-%d", f.process.PID))
+		for os.Remove(dir) != nil {
+			<-time.After(time.Millisecond)
+		}
+	}
+}
+
 // platform tells of invocations of a function.
 type platform struct {
 	p   *Prober
@@ -199,17 +209,34 @@ func TestUsageAfterRemoval(t *testing.T) {
 	for !i.read.Load() {
 		<-time.After(time.Millisecond)
 	}
-	for _, controller := range []string{"memory", "cpuacct"} {
-		dir := filepath.Join("/sys/fs/cgroup", controller, fmt.Sprintf("coldscope-probe-%d", f.process.PID))
-		for os.Remove(dir) != nil {
-			<-time.After(time.Millisecond)
-		}
-	}
+	f.removeGroups()
 	usage := pl.p.Exited(f.process.ContainerID)
 	if usage.MemoryPeak < 50e6 || usage.CPUTime <= 0 {
 		t.Errorf("the instance's usage is %+v", usage)
 	}
 	if n := testutil.ToFloat64(pl.p.metrics.failures.WithLabelValues("usage")); n != 0 {
 		t.Errorf("%g failures", n)
+	}
+}
+
+// TestUsageSampled: where the runtime was faster than the read at the process's end,
+// what was read while it ran is told.
+func TestUsageSampled(t *testing.T) {
+	f, pl, _ := watched(t)
+	f.do("alloc 50000000")
+	f.do("burn 50ms")
+	pl.p.mu.Lock()
+	i := pl.p.instances[f.process.ContainerID]
+	pl.p.mu.Unlock()
+	pl.p.forgetExit(i)
+	pl.p.sampleAll(time.Now().Add(sampleEvery))
+	f.end()
+	f.removeGroups()
+	usage := pl.p.Exited(f.process.ContainerID)
+	if usage.MemoryPeak < 50e6 || usage.CPUTime < 50*time.Millisecond {
+		t.Errorf("the instance's usage is %+v", usage)
+	}
+	if n := testutil.ToFloat64(pl.p.metrics.failures.WithLabelValues("usage")); n != 1 {
+		t.Errorf("%g failures, want the one of the read at the end", n)
 	}
 }

@@ -37,6 +37,7 @@ type instance struct {
 	host       bool // it is in the network namespace of the collector or the host
 	unverified bool // whose the sockets are cannot be told
 
+	sampled   time.Time // when its usage was read
 	waited    bool      // for traceGrace
 	lastLook  time.Time // begin of the last one that found nothing
 	lastFull  time.Time
@@ -105,6 +106,7 @@ func (p *Prober) lookAt(v *view, i *instance) (next time.Time, again bool) {
 		return time.Time{}, false
 	}
 	begin := time.Now()
+	i.sample(begin)
 	timedOut := !i.overdue && i.elapsed(begin) >= p.opts.Timeout
 	since, at, found, err := p.find(v, i, begin, timedOut)
 	switch {
@@ -120,6 +122,8 @@ func (p *Prober) lookAt(v *view, i *instance) (next time.Time, again bool) {
 		i.waited, i.lastFull = true, time.Time{}
 		return begin.Add(traceGrace), true
 	case found:
+		i.sampled = time.Time{} // a start may have been the most that it will ever use
+		i.sample(begin)
 		p.ready(i, since, at)
 		p.settle(i)
 		return time.Time{}, false

@@ -175,11 +175,16 @@ func (p *Prober) Run(ctx context.Context) error {
 	view := &view{netns: ns, proc: p.opts.ProcRoot, buf: make([]byte, replySize)}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	sample := time.NewTicker(sampleSome)
+	defer sample.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			p.closeAll()
 			return ctx.Err()
+		case now := <-sample.C:
+			p.sampleAll(now)
+			continue
 		case <-timer.C:
 		case <-p.wake:
 		}
