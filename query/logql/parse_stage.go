@@ -101,7 +101,8 @@ func (p *parser) lineMatch(op LineOp) *LineMatch {
 	var err error
 	switch op {
 	case LineRegexp, LineNotRegexp:
-		m.Regexp, err = regexp.Compile(m.Value)
+		// Here, too, a dot matches a line break.
+		m.Regexp, err = regexp.Compile("(?s)" + m.Value)
 	case LinePattern, LineNotPattern:
 		if m.Pattern, err = ParsePattern(m.Value); err == nil && m.Pattern.Named() {
 			err = errors.New("a pattern of a line filter has no named captures, <_> alone")

@@ -55,7 +55,8 @@ type LineMatch struct {
 	// and that the line has to contain an address of it. Only LineContains and
 	// LineNotContains have it.
 	IP bool
-	// Regexp is Value compiled, of the two regular operators alone.
+	// Regexp is Value compiled, of the two regular operators alone. Its dot
+	// matches a line break, too.
 	Regexp *regexp.Regexp
 	// Pattern is Value taken apart, of the two pattern operators alone. Its
 	// captures have no names.
