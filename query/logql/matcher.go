@@ -72,8 +72,9 @@ func (m *Matcher) MatchesBytes(value []byte) bool {
 		return m.re.Match(value)
 	case MatchNotRegexp:
 		return !m.re.Match(value)
+	default:
+		return (string(value) == m.Value) == (m.Op == MatchEqual) // compared in place
 	}
-	return m.Matches(string(value)) // the comparison does not copy
 }
 
 // Pattern is the RE2 pattern, anchored at both ends, that the two regular

@@ -24,7 +24,7 @@ func (p *parser) expr(least int) Expr {
 	for {
 		t := p.peek()
 		op := BinaryOp(t.text)
-		if !(t.kind == kindPunct || t.kind == kindIdent) || !slices.Contains(binaryOps, op) || op.precedence() < least {
+		if t.kind != kindPunct && t.kind != kindIdent || !slices.Contains(binaryOps, op) || op.precedence() < least {
 			return left
 		}
 		metric, ok := left.(MetricExpr)

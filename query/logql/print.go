@@ -1,6 +1,7 @@
 package logql
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -174,14 +175,17 @@ func (r *LogRange) String() string {
 
 // String is the stage and the filters behind it.
 func (u *Unwrap) String() string {
-	out := "| unwrap " + u.Label
-	if u.Conversion != ConvertNumber {
-		out = "| unwrap " + string(u.Conversion) + "(" + u.Label + ")"
+	var b strings.Builder
+	b.WriteString("| unwrap ")
+	if u.Conversion == ConvertNumber {
+		b.WriteString(u.Label)
+	} else {
+		b.WriteString(string(u.Conversion) + "(" + u.Label + ")")
 	}
 	for _, f := range u.Filters {
-		out += " | " + f.String()
+		b.WriteString(" | " + f.String())
 	}
-	return out
+	return b.String()
 }
 
 // String is the grouping with its keyword.
@@ -254,11 +258,7 @@ func (m *Matching) String() string {
 }
 
 func (e *LabelReplace) String() string {
-	out := "label_replace(" + e.Expr.String()
-	for _, s := range []string{e.Dst, e.Replacement, e.Src, e.Regexp} {
-		out += ", " + strconv.Quote(s)
-	}
-	return out + ")"
+	return fmt.Sprintf("label_replace(%s, %q, %q, %q, %q)", e.Expr, e.Dst, e.Replacement, e.Src, e.Regexp)
 }
 
 func (e *Vector) String() string { return "vector(" + number(e.Value) + ")" }
