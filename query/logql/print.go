@@ -320,9 +320,7 @@ func formatDuration(d time.Duration) string {
 		left = -left // of the least one, too
 	}
 	for _, u := range durationUnits {
-		// Weeks and years are written where nothing else is: who has written 7d
-		// or 30d means days.
-		if unit := uint64(u.unit); left >= unit && (u.unit <= 24*time.Hour || left%unit == 0) {
+		if unit := uint64(u.unit); left >= unit && u.unit <= 24*time.Hour { // days add up to weeks of their own
 			b.WriteString(strconv.FormatUint(left/unit, 10) + u.name)
 			left %= unit
 		}
