@@ -30,11 +30,11 @@ func newLineFilter(f *logql.LineFilter) (*lineFilter, error) {
 func lineMatch(op logql.LineOp, m *logql.LineMatch) (func(string) bool, error) {
 	switch {
 	case m.IP:
-		ip, err := ParseIPRange(m.Value)
+		ip, err := logql.ParseIPRange(m.Value)
 		if err != nil {
 			return nil, err
 		}
-		return ip.In, nil
+		return address{ip}.in, nil
 	case op == logql.LineRegexp || op == logql.LineNotRegexp:
 		return regexpMatch(m)
 	case op == logql.LinePattern || op == logql.LineNotPattern:
@@ -44,12 +44,10 @@ func lineMatch(op logql.LineOp, m *logql.LineMatch) (func(string) bool, error) {
 }
 
 func regexpMatch(m *logql.LineMatch) (func(string) bool, error) {
-	re := m.Regexp
-	if re == nil {
-		var err error
-		if re, err = regexp.Compile("(?s)" + m.Value); err != nil {
-			return nil, fmt.Errorf("regular expression of a line filter: %w", err)
-		}
+	// Over the whole line, which may be one of several: a dot is any character.
+	re, err := regexp.Compile("(?s)" + m.Value)
+	if err != nil {
+		return nil, fmt.Errorf("regular expression of a line filter: %w", err)
 	}
 	if texts := literals(re.String()); texts != nil {
 		return func(line string) bool {
@@ -160,7 +158,7 @@ func compare(op logql.CompareOp, v, want float64) bool {
 }
 
 func newIPCondition(f *logql.IPFilter) (condition, error) {
-	ip, err := ParseIPRange(f.Value)
+	ip, err := logql.ParseIPRange(f.Value)
 	if err != nil {
 		return nil, err
 	}
@@ -169,6 +167,6 @@ func newIPCondition(f *logql.IPFilter) (condition, error) {
 			return true
 		}
 		text, ok := w.lookup(f.Name)
-		return ok && ip.In(text) != f.Not
+		return ok && address{ip}.in(text) != f.Not
 	}, nil
 }

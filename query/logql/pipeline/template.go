@@ -295,8 +295,9 @@ func rename(w *work, from, to string) {
 
 // reason is an error of a template without where in the template it was.
 func reason(err error) string {
-	if e, ok := errors.AsType[template.ExecError](err); ok {
-		err = e.Err
+	text := err.Error()
+	if _, what, ok := strings.Cut(text, ">: "); ok {
+		return what
 	}
-	return strings.TrimPrefix(err.Error(), "template: ")
+	return text
 }

@@ -69,6 +69,7 @@ func (b *bloom) has(name string) bool {
 type base struct {
 	entries []entry
 	names   bloom
+	renamed bool        // a label of the metadata has another name than it came with
 	all     *labels.Set // of both, without empty values, made when it is asked for
 }
 
@@ -140,6 +141,7 @@ func (w *work) baseOf(p basePair) *base {
 		name := l.Name
 		if _, ok := p.stream.Lookup(name); ok {
 			name += extracted
+			b.renamed = true
 		}
 		b.entries = append(b.entries, entry{name, l.Value, metadata})
 		b.names.add(name)
@@ -264,20 +266,10 @@ func (w *work) sets() (s, m, p *labels.Set) {
 	if w.changed[stream] {
 		s = w.setOf(stream)
 	}
-	if w.changed[metadata] || w.changed[stream] || w.renamed() {
+	if w.changed[metadata] || w.base.renamed {
 		m = w.setOf(metadata)
 	}
 	return s, m, w.setOf(parsed)
-}
-
-// renamed says that a name of the metadata is not the one it came with.
-func (w *work) renamed() bool {
-	for i := w.stream.Len(); i < len(w.base.entries); i++ {
-		if w.base.entries[i].name != w.meta.Labels()[i-w.stream.Len()].Name {
-			return true
-		}
-	}
-	return false
 }
 
 func (w *work) setOf(c category) *labels.Set {
