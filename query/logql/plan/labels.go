@@ -7,6 +7,7 @@
 package plan
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/coldscope/coldscope/query/logql"
@@ -55,12 +56,18 @@ var known = []Label{
 	{"span_id", Metadata, "span_id"},
 	{"trace_id", Metadata, "trace_id"},
 
-	{"cold", Fact, "fact_cold"},
-	{"cold_wait_ms", Fact, "fact_cold_wait_ms"},
-	{"duration_ms", Fact, "fact_duration_ms"},
-	{"http_status", Fact, "fact_http_status"},
-	{"status", Fact, "fact_status"},
-	{"trigger", Fact, "fact_trigger"},
+	{"cold", Fact, near("fact_cold")},
+	{"cold_wait_ms", Fact, near("fact_cold_wait_ms")},
+	{"duration_ms", Fact, near("fact_duration_ms")},
+	{"http_status", Fact, near("fact_http_status")},
+	{"status", Fact, near("fact_status")},
+	{"trigger", Fact, near("fact_trigger")},
+}
+
+// near is a fact of the request of a line, ” where that began too long before
+// the line or after it.
+func near(fact string) string {
+	return fmt.Sprintf("if(fact_started BETWEEN toUnixTimestamp64Nano(ts) - %d AND toUnixTimestamp64Nano(ts) + %d, %s, '')", FactsBefore, FactsAfter, fact)
 }
 
 // numeric are the labels whose text is a number always, if there is one.
@@ -115,7 +122,7 @@ const extracted = "_extracted"
 // labels are left alone.
 const keyLabel = "concat(if(match(k, '^[0-9]'), '_', ''), replaceRegexpAll(k, '[^a-zA-Z0-9_]', '_'))"
 
-// label is the SQL of a label's value, '' where a line does not have it.
+// label is the SQL of a label's value, ” where a line does not have it.
 func (b *builder) label(name string) string {
 	if l := byName[name]; l != nil {
 		b.facts = b.facts || l.Kind == Fact
@@ -251,4 +258,58 @@ func NamesFacts(e logql.Expr) bool {
 		}
 	}
 	return false
+}
+
+// Wanted are the labels of lines that an expression's result depends on, apart
+// from those that its stages make; nil if all do.
+func Wanted(e logql.Expr) map[string]bool {
+	if !bounded(e) {
+		return nil
+	}
+	return Names(e)
+}
+
+// bounded says that every part of e that reads lines names the labels of its
+// result, and that no template may use others.
+func bounded(e logql.Expr) bool {
+	switch e := e.(type) {
+	case *logql.RangeAggregation:
+		return boundedRange(e)
+	case *logql.VectorAggregation:
+		if inner, _, ok := grouped(e); ok {
+			return plainStages(inner.Range.Log.Pipeline)
+		}
+		return bounded(e.Expr)
+	case *logql.BinaryExpr:
+		return bounded(e.Left) && bounded(e.Right)
+	case *logql.LabelReplace:
+		return bounded(e.Expr)
+	case *logql.Vector, *logql.Number:
+		return true
+	}
+	return false
+}
+
+func boundedRange(e *logql.RangeAggregation) bool {
+	if e.Op == logql.AbsentOverTime {
+		return plainStages(e.Range.Log.Pipeline)
+	}
+	_, _, ok := grouped(e)
+	return ok && plainStages(e.Range.Log.Pipeline)
+}
+
+func plainStages(stages []logql.Stage) bool {
+	for _, s := range stages {
+		switch s := s.(type) {
+		case *logql.LineFormat:
+			return false
+		case *logql.LabelFormat:
+			for _, l := range s.Labels {
+				if l.Template != "" {
+					return false
+				}
+			}
+		}
+	}
+	return true
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/coldscope/coldscope/query/logql"
 )
 
-// How far around the lines the invocations are looked for whose facts they
-// have: what began earlier, or later, is not known to a query.
+// A line has the facts of its request if that began at most so long before the
+// line, or so long after it.
 const (
 	FactsBefore = time.Hour
 	FactsAfter  = 15 * time.Minute
@@ -129,15 +129,13 @@ func and(list []string) string {
 	return s.String()
 }
 
-// FactColumns are the columns of the SQL of facts, all of them texts.
-var FactColumns = []string{"namespace", "function", "request_id", "instance", "cold", "cold_wait_ms", "duration_ms", "http_status", "status", "trigger"}
-
 // Facts is the SQL that reads what is known of the requests of those IDs, for
-// lines of a range of time, by their function and instance.
+// lines of a range of time: namespace, function, request_id, instance, when it
+// began (nanoseconds since 1970), and the facts in the order of their names.
 func Facts(e *logql.LogExpr, tenant string, since, until int64, ids []string) Query {
 	b := newBuilder(tenant)
 	sql := b.factsOf(e, clamp(since), clamp(until), ids)
-	return Query{"SELECT toString(namespace), toString(function), request_id, instance, fact_cold, fact_cold_wait_ms, fact_duration_ms, fact_http_status, fact_status, fact_trigger\nFROM (" + sql + ")", b.args}
+	return Query{"SELECT toString(namespace), toString(function), request_id, instance, fact_started, fact_cold, fact_cold_wait_ms, fact_duration_ms, fact_http_status, fact_status, fact_trigger\nFROM (" + sql + ")", b.args}
 }
 
 func (b *builder) factsOf(e *logql.LogExpr, since, until int64, ids []string) string {
@@ -157,6 +155,7 @@ func (b *builder) factsOf(e *logql.LogExpr, since, until int64, ids []string) st
 	from := max(0, since-int64(FactsBefore))
 	to := min(until, math.MaxInt64-int64(FactsAfter)) + int64(FactsAfter)
 	return `SELECT namespace, function, request_id, instance,
+    toUnixTimestamp64Nano(max(started_at)) AS fact_started,
     argMax(ifNull(toString(cold), ''), started_at) AS fact_cold,
     argMax(ifNull(toString(cold_wait_ns / 1e6), ''), started_at) AS fact_cold_wait_ms,
     argMax(ifNull(toString(coalesce(duration_ns, toUnixTimestamp64Nano(ended_at) - toUnixTimestamp64Nano(started_at)) / 1e6), ''), started_at) AS fact_duration_ms,
