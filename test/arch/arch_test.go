@@ -59,6 +59,9 @@ var siblings = map[string][]string{
 	"query/diagnose": {"query/read"},
 	"query/terminal": {"query/read"},
 	"query/client":   {"query/read", "query/erase"},
+
+	"query/logql/pipeline": {"query/logql", "query/logql/labels"},
+	"query/logql/eval":     {"query/logql", "query/logql/labels", "query/logql/pipeline"},
 }
 
 // complaint says what is wrong with from importing to (both without the
