@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/coldscope/coldscope/internal/clickhouse/embedded"
 	instance "github.com/coldscope/coldscope/internal/functionhost/process"
+	"github.com/coldscope/coldscope/query/terminal"
 )
 
 // version is set by the linker.
@@ -22,11 +24,19 @@ func main() {
 	embedded.RunChildIfAsked()
 	instance.RunChildIfAsked()
 	cmd := root(os.Stdout, os.Stderr)
-	if err := cmd.ExecuteContext(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, "coldscope:", err)
-		os.Exit(1)
+	err := cmd.ExecuteContext(context.Background())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "coldscope:", terminal.Clean(err.Error()))
 	}
+	os.Exit(exitCode(err))
 }
+
+// The groups that the commands are listed in.
+const (
+	groupLook   = "look"
+	groupRun    = "run"
+	groupManage = "manage"
+)
 
 func root(stdout, stderr io.Writer) *cobra.Command {
 	cmd := &cobra.Command{
@@ -34,21 +44,39 @@ func root(stdout, stderr io.Writer) *cobra.Command {
 		Short: "See every request of a container-image function, and where its cold start went",
 		Long: `Coldscope watches container-image functions from outside the container: it
 merges their lines and their platform's events per request ID, and shows each
-cold start phase by phase.
-
-Try it on one machine:   coldscope demo
-Run it in one process:   coldscope serve
-Look at a request:       coldscope request ID`,
+cold start phase by phase.`,
+		Example: `  coldscope demo                         try it on this machine
+  coldscope serve                        run it in one process
+  coldscope logs shop/webapp -f          follow a function's lines
+  coldscope logs --level error --since 1h
+  coldscope request ID                   where one request's time went
+  coldscope coldstarts --since 7d        where cold starts' time goes
+  coldscope query '{function="webapp"} |= "timeout"'`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
-	cmd.AddCommand(
-		serveCommand(), aggregatorCommand(), queryCommand(), collectorCommand(), demoCommand(),
-		requestCommand(), coldstartsCommand(), deleteCommand(),
-		migrateCommand(), engineCommand(), tokenCommand(), versionCommand(),
+	cmd.SetUsageTemplate(strings.ReplaceAll(cmd.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}"))
+	cmd.AddGroup(
+		&cobra.Group{ID: groupLook, Title: "Look:"},
+		&cobra.Group{ID: groupRun, Title: "Run:"},
+		&cobra.Group{ID: groupManage, Title: "Manage:"},
 	)
+	cmd.AddCommand(
+		functionsCommand(), requestCommand(), coldstartsCommand(), contextCommand(),
+	)
+	for _, c := range []*cobra.Command{serveCommand(), aggregatorCommand(), queryCommand(), collectorCommand(), demoCommand()} {
+		c.GroupID = groupRun
+		cmd.AddCommand(c)
+	}
+	for _, c := range []*cobra.Command{deleteCommand(), migrateCommand(), engineCommand(), tokenCommand(), versionCommand()} {
+		c.GroupID = groupManage
+		cmd.AddCommand(c)
+	}
+	cmd.SetHelpCommandGroupID(groupManage)
+	cmd.SetCompletionCommandGroupID(groupManage)
+	markErrors(cmd)
 	return cmd
 }
 
