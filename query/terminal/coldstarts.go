@@ -3,7 +3,6 @@ package terminal
 import (
 	"fmt"
 	"io"
-	"math"
 	"strconv"
 	"strings"
 
@@ -96,13 +95,7 @@ func (s *screen) values(d *read.Distribution) []value {
 
 // shareBar draws a share in eighths of a column.
 func (s *screen) shareBar(share float64) string {
-	columns := min(max(s.width-fixedColumns, 0), maxBar)
-	eighths := int(math.Round(min(max(share, 0), 1) * float64(8*columns)))
-	bar := strings.Repeat("█", eighths/8)
-	if rest := eighths % 8; rest > 0 {
-		bar += string([]rune(" ▏▎▍▌▋▊▉")[rest])
-	}
-	return bar
+	return eighths(share, min(max(s.width-fixedColumns, 0), maxBar))
 }
 
 func (s *screen) slowest(list []read.ColdStartSummary) {

@@ -56,7 +56,7 @@ var services = []string{"collector", "aggregator", "query"}
 var siblings = map[string][]string{
 	"query/api":      {"query/read", "query/diagnose"},
 	"query/diagnose": {"query/read"},
-	"query/terminal": {"query/read"},
+	"query/terminal": {"query/read", "query/client"},
 	"query/client":   {"query/read", "query/erase"},
 }
 
