@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,26 +32,68 @@ type lookFlags struct {
 	color   string
 	noPager bool
 	utc     bool
+	common  *pflag.FlagSet
 }
 
 // add declares the flags on cmd, and what completes them.
 func (f *lookFlags) add(cmd *cobra.Command, formats ...string) {
 	f.declare(cmd.Flags(), formats...)
 	f.complete(cmd)
-	cmd.SetUsageTemplate(cmd.UsageTemplate() + "\n" + exitCodes)
+	cmd.SetUsageFunc(func(cmd *cobra.Command) error {
+		return printUsage(cmd, cmd.UseLine(), flagGroup{"Flags", own(cmd.Flags(), f.common)}, flagGroup{"Flags of where to ask, and how to show it", f.common})
+	})
 }
 
-func (f *lookFlags) declare(set *pflag.FlagSet, formats ...string) {
+// flagGroup is a part of a command's flags, under a title.
+type flagGroup struct {
+	title string
+	flags *pflag.FlagSet
+}
+
+// own is the flags that are not common to all commands.
+func own(all, common *pflag.FlagSet) *pflag.FlagSet {
+	set := pflag.NewFlagSet("", pflag.ContinueOnError)
+	all.VisitAll(func(flag *pflag.Flag) {
+		if common.Lookup(flag.Name) == nil {
+			set.AddFlag(flag)
+		}
+	})
+	return set
+}
+
+// printUsage is cobra's usage with the flags in groups, and the exit codes.
+func printUsage(cmd *cobra.Command, use string, groups ...flagGroup) error {
+	width := 0
+	if o := options(cmd.OutOrStdout()); o.Terminal {
+		width = o.Width
+	}
+	var out strings.Builder
+	out.WriteString("Usage:\n  " + use + "\n")
+	if cmd.HasExample() {
+		out.WriteString("\nExamples:\n" + cmd.Example + "\n")
+	}
+	for _, g := range groups {
+		out.WriteString("\n" + g.title + ":\n" + g.flags.FlagUsagesWrapped(width))
+	}
+	out.WriteString("\n" + exitCodes)
+	_, err := io.WriteString(cmd.OutOrStdout(), out.String())
+	return err
+}
+
+func (f *lookFlags) declare(to *pflag.FlagSet, formats ...string) {
 	f.formats = formats
+	set := pflag.NewFlagSet("", pflag.ContinueOnError)
+	f.common = set
 	set.StringVar(&f.Context, "context", "", "`NAME` of the context to use, see coldscope context; also COLDSCOPE_CONTEXT (default the current one)")
 	set.StringVar(&f.URL, "url", "", "`URL` of Coldscope; also COLDSCOPE_URL (default http://"+process.DefaultListen+")")
 	set.StringVar(&f.Tenant, "tenant", "", "whose data; also COLDSCOPE_TENANT")
 	set.StringVar(&f.TokenFile, "token-file", "", "`FILE` that holds the token; also COLDSCOPE_TOKEN_FILE, or the token itself in COLDSCOPE_TOKEN")
 	set.StringVar(&f.CAFile, "ca-file", "", "`FILE` of the authorities that may have signed an https URL's certificate; also COLDSCOPE_CA_FILE")
-	set.StringVarP(&f.output, "output", "o", formats[0], "output `FORMAT`: "+strings.Join(formats, ", "))
 	set.StringVar(&f.color, "color", "auto", "`WHEN` to use colours: auto (in a terminal, unless NO_COLOR is set), always, never")
 	set.BoolVar(&f.noPager, "no-pager", false, "do not page long output with PAGER, or less, in a terminal")
 	set.BoolVar(&f.utc, "utc", false, "show times in UTC instead of local time")
+	to.AddFlagSet(set)
+	to.StringVarP(&f.output, "output", "o", formats[0], "output `FORMAT`: "+strings.Join(formats, ", "))
 }
 
 // check refuses values that the flags do not have.
@@ -186,6 +229,55 @@ func (s *spanFlags) resolve(f *lookFlags) (since, until string) {
 	}
 	now := time.Now().In(zone)
 	return when(s.since, now), when(s.until, now)
+}
+
+// times is resolve with the times themselves, by this machine's clock.
+func (s *spanFlags) times(f *lookFlags) (since, until time.Time, err error) {
+	from, to := s.resolve(f)
+	now := time.Now()
+	if since, err = timeOf(from, now); err != nil {
+		return since, until, usage("--since %q: %w", s.since, err)
+	}
+	if until, err = timeOf(to, now); err != nil {
+		return since, until, usage("--until %q: %w", s.until, err)
+	}
+	if to == "" {
+		until = now
+	}
+	if !since.Before(until) {
+		return since, until, usage("--until is not later than --since")
+	}
+	return since, until, nil
+}
+
+// timeOf reads what the API reads: an RFC 3339 time, or a duration before now.
+func timeOf(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
+		return t, nil
+	}
+	days, rest, ok := strings.Cut(text, "d")
+	if n, err := strconv.Atoi(days); ok && err == nil && n >= 0 && n <= 36500 {
+		now = now.Add(-time.Duration(n) * 24 * time.Hour)
+		if text = rest; text == "" {
+			return now, nil
+		}
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return time.Time{}, errors.New("neither a time nor a duration (15m, 24h, 7d)")
+	}
+	return now.Add(-d), nil
+}
+
+// stamp is a time for programs.
+func (f *lookFlags) stamp(t time.Time) string {
+	if f.utc {
+		t = t.UTC()
+	}
+	return t.Format(time.RFC3339Nano)
 }
 
 func when(text string, now time.Time) string {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -24,11 +25,16 @@ func main() {
 	embedded.RunChildIfAsked()
 	instance.RunChildIfAsked()
 	cmd := root(os.Stdout, os.Stderr)
-	err := cmd.ExecuteContext(context.Background())
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "coldscope:", terminal.Clean(err.Error()))
+	cmd, err := cmd.ExecuteContextC(context.Background())
+	code := exitCode(err)
+	if err != nil && !errors.Is(err, errNothing) {
+		hint := ""
+		if code == exitUsage {
+			hint = " (see " + cmd.CommandPath() + " --help)"
+		}
+		fmt.Fprintln(os.Stderr, "coldscope:", terminal.CleanLines(err.Error())+hint)
 	}
-	os.Exit(exitCode(err))
+	os.Exit(code)
 }
 
 // The groups that the commands are listed in.
@@ -44,7 +50,9 @@ func root(stdout, stderr io.Writer) *cobra.Command {
 		Short: "See every request of a container-image function, and where its cold start went",
 		Long: `Coldscope watches container-image functions from outside the container: it
 merges their lines and their platform's events per request ID, and shows each
-cold start phase by phase.`,
+cold start phase by phase.
+
+` + strings.TrimSpace(exitCodes),
 		Example: `  coldscope demo                         try it on this machine
   coldscope serve                        run it in one process
   coldscope logs shop/webapp -f          follow a function's lines

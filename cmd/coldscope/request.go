@@ -67,7 +67,9 @@ func coldstartsCommand() *cobra.Command {
 			if f.output == "json" {
 				err = f.showJSON(cmd, stats)
 			} else {
-				err = f.show(cmd, func(_ context.Context, w io.Writer, o terminal.Options) error { return terminal.ColdStarts(w, stats, o) })
+				err = f.show(cmd, func(_ context.Context, w io.Writer, o terminal.Options) error {
+					return terminal.ColdStarts(w, stats, o)
+				})
 			}
 			if err == nil && stats.Count+stats.Unfinished == 0 {
 				err = errNothing

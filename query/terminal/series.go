@@ -71,7 +71,7 @@ func Matrix(w io.Writer, series []client.Series, o Options) error {
 // common writes the labels that all series have.
 func (s *screen) common(labels map[string]string) {
 	if len(labels) > 0 {
-		s.line(s.paint(dim, cut("all of "+clean(selector(labels)), s.width)))
+		s.line(s.paint(dim, cut("all of "+clean(Selector(labels)), s.width)))
 	}
 }
 
@@ -86,7 +86,7 @@ func seriesNames(series []client.Series) (common map[string]string, names []stri
 	for i := range series {
 		own := maps.Clone(series[i].Labels)
 		maps.DeleteFunc(own, func(k, _ string) bool { _, shared := common[k]; return shared })
-		name := clean(selector(own))
+		name := clean(Selector(own))
 		if len(own) == 1 { // its key is no news
 			for _, v := range own {
 				name = clean(v)
@@ -97,8 +97,8 @@ func seriesNames(series []client.Series) (common map[string]string, names []stri
 	return common, names
 }
 
-// selector gives labels as LogQL does.
-func selector(labels map[string]string) string {
+// Selector gives labels as LogQL does.
+func Selector(labels map[string]string) string {
 	parts := make([]string, 0, len(labels))
 	for _, k := range slices.Sorted(maps.Keys(labels)) {
 		parts = append(parts, k+"="+strconv.Quote(labels[k]))

@@ -43,9 +43,11 @@ func TestSeries(t *testing.T) {
 	}
 	for _, width := range []int{40, 80} {
 		for name, draw := range map[string]func(*bytes.Buffer, Options) error{
-			"matrix":       func(b *bytes.Buffer, o Options) error { return Matrix(b, several, o) },
-			"matrix_one":   func(b *bytes.Buffer, o Options) error { return Matrix(b, several[:1], o) },
-			"matrix_few":   func(b *bytes.Buffer, o Options) error { return Matrix(b, []client.Series{{Points: wave(5, sine(3))}}, o) },
+			"matrix":     func(b *bytes.Buffer, o Options) error { return Matrix(b, several, o) },
+			"matrix_one": func(b *bytes.Buffer, o Options) error { return Matrix(b, several[:1], o) },
+			"matrix_few": func(b *bytes.Buffer, o Options) error {
+				return Matrix(b, []client.Series{{Points: wave(5, sine(3))}}, o)
+			},
 			"matrix_none":  func(b *bytes.Buffer, o Options) error { return Matrix(b, nil, o) },
 			"vector":       func(b *bytes.Buffer, o Options) error { return Vector(b, vector, o) },
 			"vector_empty": func(b *bytes.Buffer, o Options) error { return Vector(b, []client.Series{{}}, o) },

@@ -72,13 +72,13 @@ func TestFile(t *testing.T) {
 
 func TestWrongFile(t *testing.T) {
 	for text, want := range map[string]string{
-		"contexts:\n- {name: a, url: http://h, tokn: x}\n":                              ":2:28: unknown field",
-		"contexts:\n- {name: a, url: ftp://h}\n":                                        "contexts[0]: url: want",
-		"contexts:\n- {name: a b, url: http://h}\n":                                     `name "a b"`,
-		"contexts:\n- {name: a, url: 'http://u:secret@h'}\n":                            "a user in it",
-		"contexts:\n- {name: a, url: http://h}\n- {name: a, url: http://h}\n":           "two contexts",
+		"contexts:\n- {name: a, url: http://h, tokn: x}\n":                               ":2:28: unknown field",
+		"contexts:\n- {name: a, url: ftp://h}\n":                                         "contexts[0]: url: want",
+		"contexts:\n- {name: a b, url: http://h}\n":                                      `name "a b"`,
+		"contexts:\n- {name: a, url: 'http://u:secret@h'}\n":                             "a user in it",
+		"contexts:\n- {name: a, url: http://h}\n- {name: a, url: http://h}\n":            "two contexts",
 		"contexts:\n- {name: a, url: http://h, token_file: /secret, token_command: b}\n": "more than one of",
-		"contexts:\n- {name: a, url: http://h, token: secret}\n":                        "chmod 600",
+		"contexts:\n- {name: a, url: http://h, token: secret}\n":                         "chmod 600",
 	} {
 		path := filepath.Join(t.TempDir(), "contexts.yaml")
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
