@@ -119,5 +119,6 @@ func functionsCommand() *cobra.Command {
 	}
 	f.add(cmd, "table", "json")
 	span.declare(cmd.Flags(), "24h")
+	cmd.ValidArgsFunction = cobra.NoFileCompletions
 	return cmd
 }

@@ -195,15 +195,14 @@ func (s *screen) sparklines(series []client.Series, names []string) {
 		width = max(width, sc.width(series[i].Points, room))
 	}
 	row := func(name string, st style, cells ...string) string {
-		line := left(name, nameWidth)
+		parts := []string{left(name, nameWidth)}
 		for i, cell := range cells[:len(heads)] {
-			if i == 0 {
-				line += " " + s.paint(st, right(cell, figure))
-			} else {
-				line += " " + right(cell, figure)
+			if cell = right(cell, figure); i == 0 {
+				cell = s.paint(st, cell)
 			}
+			parts = append(parts, cell)
 		}
-		return line + gap
+		return strings.Join(parts, " ") + gap
 	}
 	s.line(s.paint(dim, row("SERIES", plain, heads...)+s.ends(sc, width)))
 	for i := range series {
@@ -266,9 +265,10 @@ func (s *screen) graph(one *client.Series) {
 	values := sc.columns(one.Points, width)
 	for row := graphRows - 1; row >= 0; row-- {
 		text := ""
-		if row == graphRows-1 {
+		switch row {
+		case graphRows - 1:
 			text = number(sc.high)
-		} else if row == graphRows/2-1 {
+		case graphRows/2 - 1:
 			text = number((sc.high + sc.low) / 2)
 		}
 		var line strings.Builder

@@ -126,7 +126,7 @@ func (f *File) Save() error {
 	if err != nil {
 		return fmt.Errorf("save contexts: %w", err)
 	}
-	defer os.Remove(tmp.Name()) // gone already if all went well
+	defer func() { _ = os.Remove(tmp.Name()) }() // gone already if all went well
 	_, err = tmp.Write(raw)
 	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err == nil {
 		err = os.Rename(tmp.Name(), path)
