@@ -33,11 +33,15 @@ type Pager struct {
 	in  io.WriteCloser
 }
 
-// Start runs command in a shell with its output on out. Unless LESS says
+// Start runs command, in a shell if it needs one, with its output on out. Unless LESS says
 // otherwise, less ends by itself where all fits on the screen, lets colours
 // through, and leaves what it showed on the screen (LESS=FRX).
 func Start(command string, out, errOut *os.File) (*Pager, error) {
-	cmd := exec.Command("sh", "-c", command) //nolint:noctx // its user ends it, and it outlives what is shown
+	args := []string{"sh", "-c", command}
+	if !strings.ContainsAny(command, "|&;<>()$`\\\"'*?[#~=%\n") {
+		args = strings.Fields(command) // no shell that Ctrl-C could end in its place
+	}
+	cmd := exec.Command(args[0], args[1:]...) //nolint:noctx // its user ends it, and it outlives what is shown
 	cmd.Stdout, cmd.Stderr = out, errOut
 	cmd.Env = os.Environ()
 	if _, set := os.LookupEnv("LESS"); !set {
@@ -65,10 +69,17 @@ func (p *Pager) Write(b []byte) (int, error) {
 // ErrClosed says that the pager has ended, and nobody looks any more.
 var ErrClosed = errors.New("the pager was left")
 
+// notFound is what a shell exits with if there is no such program.
+const notFound = 127
+
 // Wait says that there is no more to show, and waits until the user leaves.
 func (p *Pager) Wait() error {
 	p.in.Close()
-	if err := p.cmd.Wait(); err != nil {
+	err := p.cmd.Wait()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() != notFound {
+		return nil // however its user left it
+	}
+	if err != nil {
 		return fmt.Errorf("pager: %w", err)
 	}
 	return nil
