@@ -54,7 +54,8 @@ var services = []string{"collector", "aggregator", "query"}
 
 // siblings are the imports between parts of one service that the design wants.
 var siblings = map[string][]string{
-	"query/api":      {"query/read", "query/diagnose"},
+	"query/api":      {"query/limit", "query/read", "query/diagnose"},
+	"query/read":     {"query/limit"},
 	"query/diagnose": {"query/read"},
 	"query/terminal": {"query/read", "query/client"},
 	"query/client":   {"query/read", "query/erase"},
