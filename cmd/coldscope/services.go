@@ -70,8 +70,8 @@ func aggregatorCommand() *cobra.Command {
 	})
 }
 
-func queryCommand() *cobra.Command {
-	return service(&cobra.Command{Use: "query", Short: "Run the query service alone: the API and the console"},
+func queryService() *cobra.Command {
+	return service(&cobra.Command{Use: "query"},
 		func(_ context.Context, p *process.Process, c *config, conn driver.Conn, _ loader) error {
 			return startQuery(p, &c.Query, conn)
 		})

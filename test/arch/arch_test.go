@@ -57,7 +57,7 @@ var siblings = map[string][]string{
 	"query/api":      {"query/limit", "query/read", "query/diagnose"},
 	"query/read":     {"query/limit"},
 	"query/diagnose": {"query/read"},
-	"query/terminal": {"query/read"},
+	"query/terminal": {"query/read", "query/client"},
 	"query/client":   {"query/read", "query/erase"},
 
 	"query/logql/pipeline": {"query/logql", "query/logql/labels"},
