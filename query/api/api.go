@@ -112,10 +112,15 @@ func (a *API) problem(ctx context.Context, err error) error {
 		return huma.Error404NotFound(err.Error())
 	case errors.Is(err, context.Canceled):
 		return huma.Error503ServiceUnavailable("the client went away")
-	case clickhouse.Retryable(err):
+	}
+	if p, ok := a.reader.Limits().Problem(err); ok {
+		a.logger.InfoContext(ctx, "query went beyond a limit", "error", err)
+		return &huma.ErrorModel{Type: p.Type, Title: http.StatusText(p.Status), Status: p.Status, Detail: p.Detail}
+	}
+	if clickhouse.Retryable(err) {
 		a.logger.WarnContext(ctx, "query failed", "error", err)
 		return huma.ErrorWithHeaders(
-			huma.Error503ServiceUnavailable("the store is not reachable, is busy, or the query is too large for its limits: try again, or narrow the time range"),
+			huma.Error503ServiceUnavailable("the store is not reachable, or is short of memory or time for all: try again"),
 			http.Header{"Retry-After": {"1"}})
 	}
 	a.logger.ErrorContext(ctx, "query failed", "error", err)

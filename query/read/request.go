@@ -180,7 +180,7 @@ func (r *Reader) lines(ctx context.Context, key args, page *Page, start *ColdSta
 	}
 	ctx, cancel := context.WithCancel(ctx) // ends the query when the page is full
 	defer cancel()
-	rows, err := r.conn.Query(bounded(ctx, maxLines+1), string(sql), named(with(key, args{
+	rows, err := r.conn.Query(r.limits.Context(ctx, maxLines+1), string(sql), named(with(key, args{
 		"request": v.RequestID, "cold": cold,
 		"range_from": nanos(rangeFrom.Add(-before - ahead)), "range_to": nanos(to.Add(after - ahead)),
 		"window_from": nanos(from.Add(-ahead)), "window_to": nanos(to.Add(-ahead)),

@@ -1,0 +1,303 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"text/template"
+	"text/template/parse"
+)
+
+// The most that a template may write for a line, and the most elements that it
+// may go over.
+const (
+	maxOutput   = 4 << 20
+	maxElements = 1 << 17
+)
+
+// format is a template of a line or of a label.
+type format struct {
+	tmpl *template.Template
+	// pieces is the template if it is no more than texts and labels.
+	pieces []piece
+	// fields are the labels that it reads, if not all is true.
+	fields []string
+	all    bool
+
+	w        *work
+	data     map[string]string
+	out      output
+	elements int
+}
+
+type piece struct {
+	text, label string
+	line        bool
+}
+
+type output struct{ b []byte }
+
+func (o *output) Write(p []byte) (int, error) {
+	if len(o.b)+len(p) > maxOutput {
+		return 0, errors.New("the result is too long")
+	}
+	o.b = append(o.b, p...)
+	return len(p), nil
+}
+
+// rangeGuard is the name of the function that every range is passed through.
+const rangeGuard = "__range__"
+
+func newFormat(text string) (*format, error) {
+	f := &format{data: map[string]string{}}
+	fn := functions()
+	fn["__line__"] = func() string { return f.w.line }
+	fn["__timestamp__"] = func() any { return timeOf(f.w.time) }
+	fn[rangeGuard] = f.guard
+	t, err := template.New("line").Option("missingkey=zero").Funcs(fn).Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("template %q: %w", text, err)
+	}
+	f.tmpl = t
+	if t.Tree == nil {
+		return f, nil
+	}
+	if len(t.Templates()) > 1 {
+		return nil, fmt.Errorf("template %q: templates inside templates are not supported", text)
+	}
+	if err := f.walk(t.Tree.Root); err != nil {
+		return nil, fmt.Errorf("template %q: %w", text, err)
+	}
+	f.pieces = simple(t.Tree.Root)
+	return f, nil
+}
+
+// guard lets a range go over v unless that would take too long.
+func (f *format) guard(v any) (any, error) {
+	n := 0
+	switch r := reflect.ValueOf(v); r.Kind() {
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		n = int(r.Int())
+	case reflect.Map, reflect.Slice, reflect.Array:
+		n = r.Len()
+	default:
+	}
+	if f.elements += n; n < 0 || f.elements > maxElements {
+		return nil, errors.New("range over too many elements")
+	}
+	return v, nil
+}
+
+// walk notes which labels a node reads and passes ranges through the guard.
+func (f *format) walk(n parse.Node) error {
+	switch n := n.(type) {
+	case *parse.ListNode:
+		if n == nil {
+			return nil
+		}
+		for _, c := range n.Nodes {
+			if err := f.walk(c); err != nil {
+				return err
+			}
+		}
+	case *parse.ActionNode:
+		return f.walk(n.Pipe)
+	case *parse.PipeNode:
+		if n == nil {
+			return nil
+		}
+		for _, c := range n.Cmds {
+			for _, a := range c.Args {
+				if err := f.walk(a); err != nil {
+					return err
+				}
+			}
+		}
+	case *parse.FieldNode:
+		f.fields = append(f.fields, n.Ident[0])
+	case *parse.VariableNode:
+		if n.Ident[0] == "$" {
+			if len(n.Ident) > 1 {
+				f.fields = append(f.fields, n.Ident[1])
+			} else {
+				f.all = true
+			}
+		}
+	case *parse.DotNode:
+		f.all = true
+	case *parse.ChainNode:
+		return f.walk(n.Node)
+	case *parse.IfNode:
+		return f.branch(&n.BranchNode)
+	case *parse.WithNode:
+		return f.branch(&n.BranchNode)
+	case *parse.RangeNode:
+		if err := f.branch(&n.BranchNode); err != nil {
+			return err
+		}
+		guard := parse.NewIdentifier(rangeGuard).SetPos(n.Pos).SetTree(f.tmpl.Tree)
+		n.Pipe.Cmds = append(n.Pipe.Cmds, &parse.CommandNode{NodeType: parse.NodeCommand, Pos: n.Pos, Args: []parse.Node{guard}})
+	case *parse.TemplateNode:
+		return errors.New("templates inside templates are not supported")
+	}
+	return nil
+}
+
+func (f *format) branch(b *parse.BranchNode) error {
+	for _, n := range []parse.Node{b.Pipe, b.List, b.ElseList} {
+		if err := f.walk(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// simple is a template of texts and labels alone, nil if it is not.
+func simple(root *parse.ListNode) []piece {
+	out := []piece{}
+	for _, n := range root.Nodes {
+		switch n := n.(type) {
+		case *parse.TextNode:
+			out = append(out, piece{text: string(n.Text)})
+		case *parse.ActionNode:
+			if len(n.Pipe.Decl) > 0 || len(n.Pipe.Cmds) != 1 || len(n.Pipe.Cmds[0].Args) != 1 {
+				return nil
+			}
+			switch a := n.Pipe.Cmds[0].Args[0].(type) {
+			case *parse.FieldNode:
+				if len(a.Ident) != 1 {
+					return nil
+				}
+				out = append(out, piece{label: a.Ident[0]})
+			case *parse.IdentifierNode:
+				if a.Ident != "__line__" {
+					return nil
+				}
+				out = append(out, piece{line: true})
+			default:
+				return nil
+			}
+		default:
+			return nil
+		}
+	}
+	return out
+}
+
+// load takes the labels that the template reads, as they are now.
+func (f *format) load(w *work) {
+	f.w = w
+	clear(f.data)
+	if f.all {
+		for i := range w.entries {
+			if e := &w.entries[i]; e.category != gone {
+				f.data[e.name] = e.value
+			}
+		}
+		for _, n := range []string{ErrorLabel, DetailsLabel} {
+			if v, ok := w.lookup(n); ok {
+				f.data[n] = v
+			}
+		}
+		return
+	}
+	for _, n := range f.fields {
+		if v, ok := w.lookup(n); ok {
+			f.data[n] = v
+		}
+	}
+}
+
+// text is what the template gives with the labels that were loaded.
+func (f *format) text() (string, error) {
+	f.out.b, f.elements = f.out.b[:0], 0
+	if f.pieces != nil {
+		for _, p := range f.pieces {
+			switch {
+			case p.line:
+				f.out.b = append(f.out.b, f.w.line...)
+			case p.label != "":
+				f.out.b = append(f.out.b, f.data[p.label]...)
+			default:
+				f.out.b = append(f.out.b, p.text...)
+			}
+		}
+		return string(f.out.b), nil
+	}
+	if f.tmpl.Tree == nil {
+		return "", nil
+	}
+	if err := f.tmpl.Execute(&f.out, f.data); err != nil {
+		return "", err
+	}
+	return string(f.out.b), nil
+}
+
+// lineFormat makes the line.
+type lineFormat struct{ *format }
+
+func (f lineFormat) apply(w *work) bool {
+	f.load(w)
+	text, err := f.text()
+	if err != nil {
+		w.fail(ErrTemplate, reason(err))
+		return true
+	}
+	w.body = text
+	return true
+}
+
+// labelFormat makes labels, in order.
+type labelFormat []assignment
+
+type assignment struct {
+	name, from string
+	format     *format // nil if the label is from renamed
+}
+
+func (l labelFormat) apply(w *work) bool {
+	loaded := false
+	for _, a := range l {
+		if a.format == nil {
+			rename(w, a.from, a.name)
+			continue
+		}
+		// All templates see the labels that were there before the first of them.
+		if !loaded {
+			for _, b := range l {
+				if b.format != nil {
+					b.format.load(w)
+				}
+			}
+			loaded = true
+		}
+		text, err := a.format.text()
+		if err != nil {
+			w.fail(ErrTemplate, reason(err))
+			continue
+		}
+		w.set(a.name, text, parsed)
+	}
+	return true
+}
+
+func rename(w *work, from, to string) {
+	if from == to {
+		return
+	}
+	if i := w.find(from); i >= 0 && w.entries[i].category != gone {
+		e := w.entries[i]
+		w.removeAt(i)
+		w.set(to, e.value, e.category)
+	}
+}
+
+// reason is an error of a template without where in the template it was.
+func reason(err error) string {
+	text := err.Error()
+	if _, what, ok := strings.Cut(text, ">: "); ok {
+		return what
+	}
+	return text
+}
