@@ -17,15 +17,20 @@ const (
 )
 
 // pack cuts body where its request's ID stands: whole says that it does not, and
-// that before is all of it. An ID is taken out only where it ends at its ends, so
-// that a search of packed texts for a word of an ID's bytes misses nothing but
-// words within IDs.
+// that before is all of it. An ID is taken out only if it is of letters, digits, -
+// and _, and where none of these is beside it: so a search knows where its words
+// may lie over an ID (query/logql/plan).
 func pack(body, requestID string) (before, behind string, whole bool) {
 	if strings.Contains(body, idPlace) {
 		body = strings.ReplaceAll(body, idPlace, "")
 	}
 	if len(requestID) < shortestID {
 		return body, "", true
+	}
+	for i := range len(requestID) {
+		if !isIDByte(requestID[i]) {
+			return body, "", true
+		}
 	}
 	at := strings.Index(body, requestID)
 	if at < 0 {

@@ -40,8 +40,10 @@ func TestPack(t *testing.T) {
 			t.Errorf("%q is packed as %q, want %q", body, got, want)
 		}
 	}
-	if _, _, whole := pack("id=1", "1"); !whole {
-		t.Error("a short ID is taken out")
+	for _, id := range []string{"1", "trace:0af7651916cd43dd"} {
+		if _, _, whole := pack("id="+id, id); !whole {
+			t.Errorf("%s is taken out", id)
+		}
 	}
 }
 

@@ -32,6 +32,7 @@ type bench struct {
 	seconds      time.Duration // of steady writing
 	long         bool
 	lines        int    // of each intake figure
+	queryLines   int    // that are asked about
 	binary       string // the collector's; empty: not built yet
 	serverBinary string // coldscope's; empty: not built yet
 	dir          string
@@ -80,6 +81,7 @@ var benchmarks = []benchmark{
 	{"intake", func(ctx context.Context, b *bench) error { return b.intake(ctx, "Loki push", false) }},
 	{"events", func(ctx context.Context, b *bench) error { return b.intake(ctx, "collectors' push", true) }},
 	{"fresh", func(ctx context.Context, b *bench) error { return b.fresh(ctx, 50_000) }},
+	{"queries", func(ctx context.Context, b *bench) error { return b.queries(ctx) }},
 	{"churn", func(ctx context.Context, b *bench) error { return b.churnFiles(ctx) }},
 	{"churn-docker", func(ctx context.Context, b *bench) error { return b.churnDocker(ctx) }},
 }
@@ -104,6 +106,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	pattern := set.String("run", "", "run only the benchmarks whose name matches this")
 	size := set.Int64("size", 512, "MiB of log files for each throughput figure")
 	set.IntVar(&b.lines, "lines", 2_000_000, "lines of each intake figure")
+	set.IntVar(&b.queryLines, "query-lines", 10_000_000, "lines of a day that the store is asked about")
 	set.IntVar(&b.files, "files", 8, "log files of each throughput figure")
 	set.DurationVar(&b.seconds, "seconds", 30*time.Second, "how long to write at a steady rate")
 	set.BoolVar(&b.long, "long", false, "2 000 containers in five minutes, not 200 in 30 s")

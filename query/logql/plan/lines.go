@@ -107,9 +107,7 @@ const rawColumns = "ts, namespace, function, version, instance, host, stream, se
 // from is the FROM and the WHERE of lines, with the facts of their requests if
 // some were asked for.
 func (b *builder) from(c *conditions, e *logql.LogExpr, since, until int64) string {
-	lines := "FROM logs FINAL\nWHERE tenant = {tenant:String}" +
-		"\n    AND ts >= fromUnixTimestamp64Nano(" + b.whole(since) + ", 'UTC') AND ts < fromUnixTimestamp64Nano(" + b.whole(until) + ", 'UTC')" +
-		and(c.lines)
+	lines := "FROM logs FINAL\n" + b.which(c, since, until)
 	if !b.facts {
 		return lines
 	}
@@ -185,7 +183,7 @@ func (b *builder) pipeline(e *logql.LogExpr) (c conditions, rest []logql.Stage, 
 		switch s := s.(type) {
 		case *logql.LineFilter:
 			if sql := b.lineFilter(s); line && sql != "" {
-				c.lines = append(c.lines, sql)
+				c.texts = append(c.texts, sql)
 				continue
 			}
 		case *logql.LabelFilterStage:

@@ -28,6 +28,7 @@ SELECT
 FROM
 (
     SELECT
+        tenant,
         namespace,
         function,
         instance,
@@ -53,7 +54,8 @@ FROM
         file_id,
         offset
 )
-WHERE request_id = {request:String}
+WHERE tenant = {tenant:String}
+    AND request_id = {request:String}
     AND attribution = 'explicit'
 GROUP BY
     namespace,
