@@ -3,6 +3,7 @@
 package rows
 
 import (
+	"bytes"
 	"strconv"
 	"time"
 
@@ -65,7 +66,7 @@ func (r *Generator) Next() (schema.LogRow, *Start) {
 	if l.Stderr {
 		row.Stream = "stderr"
 	}
-	if r.n%5 == 0 {
+	if bytes.Contains(l.Text, []byte(l.RID)) {
 		row.Attribution = "explicit"
 	}
 	r.offsets[l.Instance] += uint64(len(l.Text)) + 45 // what the runtime puts around it
