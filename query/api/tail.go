@@ -160,6 +160,11 @@ func (s *tailing) run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		wait, err := s.turn(ctx)
+		if err != nil {
+			return err
+		}
+		timer.Reset(wait)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -167,29 +172,31 @@ func (s *tailing) run(ctx context.Context) error {
 			return nil
 		case <-timer.C:
 		}
-		began := time.Now()
-		more, err := s.look(ctx)
-		wait := max(tailEvery, tailLoad*time.Since(began))
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, errGone):
-			return err
-		case err != nil:
-			if err := s.trouble(ctx, err); err != nil {
-				return err
-			}
-			wait = tailRetry
-		case more:
-			wait = 0
-		}
-		if time.Since(s.out.last) > tailHeartbeat {
-			if err := s.out.comment(); err != nil {
-				return err
-			}
-		}
-		timer.Reset(wait)
 	}
+}
+
+// turn looks once, and says how long to wait before the next look.
+func (s *tailing) turn(ctx context.Context) (time.Duration, error) {
+	began := time.Now()
+	more, err := s.look(ctx)
+	wait := max(tailEvery, tailLoad*time.Since(began))
+	switch {
+	case ctx.Err() != nil:
+		return 0, ctx.Err()
+	case errors.Is(err, errGone):
+		return 0, err
+	case err != nil:
+		wait = tailRetry
+		if err := s.trouble(ctx, err); err != nil {
+			return 0, err
+		}
+	case more:
+		wait = 0
+	}
+	if time.Since(s.out.last) > tailHeartbeat {
+		return wait, s.out.comment()
+	}
+	return wait, nil
 }
 
 // look asks once and sends what came.
