@@ -253,47 +253,16 @@ func (r *Reader) EachLine(ctx context.Context, tenant string, q LineQuery, yield
 	return nil
 }
 
-// firstSpan is how much of the time is looked through first.
-const firstSpan = time.Hour
-
-// spans are the times that are looked through one after the other, each eight
-// times as long as the one before. The engine reads what orders the lines of
-// all that it is asked for, and where it searches bodies without knowing the
-// function all of those, however soon there are enough: it is worth to ask for
-// the nearest ones first.
+// spans are the times that are looked through one after the other.
 func (q *LineQuery) spans(now time.Time) []Range {
-	since, until := q.nanos()
-	if q.Request != "" || q.File != nil || q.OldestFirst && since == firstNS && q.After == nil {
+	if q.Request != "" || q.File != nil {
 		return []Range{q.Range}
 	}
-	end := until // until the end of all time, but not counted from there
-	if q.After != nil && q.OldestFirst {
-		since = max(since, q.After.ts)
-	} else if q.After != nil {
-		until = min(until, q.After.ts+1)
-		end = until
+	var from *int64
+	if q.After != nil {
+		from = &q.After.ts
 	}
-	if until == lastNS {
-		until = min(until, max(since, nanos(now)))
-	}
-	at := func(ns int64) time.Time {
-		if ns == lastNS {
-			return time.Time{} // no limit
-		}
-		return time.Unix(0, ns)
-	}
-	var spans []Range
-	for step := int64(firstSpan); until-since > step && len(spans) < 3; step *= 8 {
-		if q.OldestFirst {
-			spans = append(spans, Range{at(since), at(since + step)})
-			since += step
-			continue
-		}
-		spans = append(spans, Range{at(until - step), at(end)})
-		until -= step
-		end = until
-	}
-	return append(spans, Range{at(since), at(end)})
+	return spans(q.Range, from, q.OldestFirst, time.Hour, now)
 }
 
 // progress says how a part of a search ended.

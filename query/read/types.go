@@ -263,6 +263,7 @@ type Page struct {
 	ColdStart      *ColdStart   `json:"cold_start" doc:"The start that the request waited for; null if it waited for none"`
 	Lines          []Line       `json:"lines" nullable:"false" doc:"In order of time; those that are not known to be the request's are marked by their attribution"`
 	LinesTruncated bool         `json:"lines_truncated,omitempty" doc:"There are more lines than this page holds"`
+	Neighbours     []Invocation `json:"neighbours" nullable:"false" doc:"What else its instance handled: up to five requests before and five after it, within an hour, in the order of time"`
 	Completeness   Completeness `json:"completeness" doc:"Whether all that was printed for the request is here"`
 	Advice         []Advice     `json:"advice" nullable:"false" doc:"What saves most comes first"`
 }

@@ -777,6 +777,8 @@ export interface components {
             lines: components["schemas"]["Line"][];
             /** @description There are more lines than this page holds */
             lines_truncated?: boolean;
+            /** @description What else its instance handled: up to five requests before and five after it, within an hour, in the order of time */
+            neighbours: components["schemas"]["Invocation"][];
         };
         Phase: {
             attributes?: {
@@ -1502,19 +1504,48 @@ export interface operations {
     "list-requests": {
         parameters: {
             query?: {
+                /** @description Nobody told how it ended, and its instance ended like this; separated by commas */
+                closed_by?: ("oom" | "timeout" | "crash" | "stop")[] | null;
                 /** @description Only requests that waited for a start, or only those that did not */
                 cold?: "true" | "false";
-                /** @description Where to read on: next_cursor of the answer before, with the same filters */
+                /** @description Where to read on: next_cursor of the answer before, with the same filters, sort and order */
                 cursor?: string;
+                /** @description Of its instance's image */
+                digest?: string;
+                /** @description A part of what is said of its failure, in upper or lower case */
+                error?: string;
                 /** @description The function's name without its namespace */
                 function?: string;
+                /** @description Where its instance was */
+                host?: string;
+                http_status?: number;
+                /** @description Upper and lower case are the same in q */
+                ignore_case?: boolean;
+                /** @description How its instance was started */
+                initialization?: "on-demand" | "provisioned";
+                instance?: string;
                 limit?: number;
+                /** @description It took at most so long in the handler */
+                max_duration?: string;
+                /** @description It took at least so long in the handler */
+                min_duration?: string;
                 namespace?: string;
+                /** @description desc: the newest or the longest come first */
+                order?: "desc" | "asc";
+                /** @description Text that one of its lines contains; several times for several texts, each in any of its lines */
+                q?: string[] | null;
+                /** @description What the request's ID begins with */
+                request?: string;
                 /** @description Beginning of the time range (inclusive): an RFC 3339 time, or a duration before now such as 90s, 15m, 24h or 7d. Default: no limit */
                 since?: string;
-                status?: "ok" | "error" | "timeout" | "oom" | "cancelled" | "running";
+                /** @description time: of its start at the instance; duration: in the handler; init: how long it waited for its instance's start. Requests without one come last */
+                sort?: "time" | "duration" | "init";
+                /** @description How it ended; separated by commas */
+                status?: ("ok" | "error" | "timeout" | "oom" | "cancelled" | "running")[] | null;
+                trigger?: string;
                 /** @description End of the time range (exclusive), written as since is. Default: no limit */
                 until?: string;
+                version?: string;
             };
             header?: {
                 /** @description The tenant; default if absent */
