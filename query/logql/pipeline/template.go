@@ -66,10 +66,10 @@ func newFormat(text string) (*format, error) {
 	if len(t.Templates()) > 1 {
 		return nil, fmt.Errorf("template %q: templates inside templates are not supported", text)
 	}
-	if err := f.walk(t.Tree.Root); err != nil {
+	if err := f.walk(t.Root); err != nil {
 		return nil, fmt.Errorf("template %q: %w", text, err)
 	}
-	f.pieces = simple(t.Tree.Root)
+	f.pieces = simple(t.Root)
 	return f, nil
 }
 
