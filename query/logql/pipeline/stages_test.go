@@ -21,7 +21,7 @@ func stagesOf(t testing.TB, query string) []logql.Stage {
 func set(t testing.TB, tab *labels.Table, s string) *labels.Set {
 	t.Helper()
 	var ls []labels.Label
-	for _, m := range strings.FieldsSeq(s) {
+	for m := range strings.FieldsSeq(s) {
 		n, v, ok := strings.Cut(m, "=")
 		if !ok {
 			t.Fatalf("no label: %s", m)
