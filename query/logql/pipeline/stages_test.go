@@ -111,6 +111,8 @@ func TestStages(t *testing.T) {
 		{`| logfmt --keep-empty`, `a=1 e= f`, `a=1 e= f P{a="1", e="", f=""}`},
 		{`| logfmt`, `a=1 a=2 =v foo=bar=buzz fo"o=bar b=3`, `a=1 a=2 =v foo=bar=buzz fo"o=bar b=3 P{a="1", b="3"}`},
 		{`| logfmt --strict`, `a=1 foo=bar=buzz b=3`, `a=1 foo=bar=buzz b=3 P{__error__="LogfmtParserErr", __error_details__="unexpected = in a value at byte 11", a="1"}`},
+		{`| logfmt`, `a="C:\path" b="x'y\'" c=1`, `a="C:\path" b="x'y\'" c=1 P{b="x'y'", c="1"}`},
+		{`| logfmt --strict`, `a="\q" b=1`, `a="\q" b=1 P{__error__="LogfmtParserErr", __error_details__="unknown escape at byte 3"}`},
 		{`| logfmt --strict`, `a="open`, `a="open P{__error__="LogfmtParserErr", __error_details__="quoted value without an end at byte 7"}`},
 		{`| logfmt`, `a="x \"y\" \u00e4" app=z`, `a="x \"y\" \u00e4" app=z P{a="x \"y\" ä", app_extracted="z"}`},
 		{`| logfmt host, ip="fwd", none="x"`, `host=h fwd="1.2.3.4" other=o`, `host=h fwd="1.2.3.4" other=o P{host="h", ip="1.2.3.4", none=""}`},
