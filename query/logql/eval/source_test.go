@@ -74,7 +74,7 @@ func TestLimits(t *testing.T) {
 		{`count_over_time({env=~".+"}[50s])`, Limits{MaxSeries: 6}, "maximum number of series (6) reached for a single query; consider reducing"},
 		{`count_over_time({env=~".+"}[50s])`, Limits{MaxSeries: 7}, ""},
 		{`sum(count_over_time({env=~".+"}[50s]) * 2)`, Limits{MaxSeries: 1}, ""},
-		{`sum(count_over_time({env=~".+"}[50s]) * 2)`, Limits{MaxActive: 6}, "maximum number of series (6) reached"},
+		{`sum(count_over_time({env=~".+"}[50s]) * 2)`, Limits{MaxInner: 6}, "maximum number of series (6) reached"},
 		{`quantile_over_time(0.5, {app="b"} | logfmt | unwrap d [50s]) by (app)`, Limits{MaxValues: 4}, "quantile of more than 4 values at once"},
 		{`quantile_over_time(0.5, {app="b"} | logfmt | unwrap d [50s]) by (app)`, Limits{MaxValues: 5}, ""},
 	} {

@@ -108,7 +108,7 @@ func (j *jsonStage) set(raw string, escaped bool) {
 		return
 	}
 	name := j.w.extractedName(j.keys.label(j.name))
-	if !j.want.has(name) {
+	if !j.want.has(name) || reserved(name) {
 		return
 	}
 	if i := j.w.find(name); i >= 0 && j.w.entries[i].category == parsed {

@@ -96,6 +96,8 @@ func TestStages(t *testing.T) {
 		{`| json | json`, `{"a":1}`, `{"a":1} P{a="1"}`},
 		{`| json`, `plain`, `plain P{__error__="JSONParserErr", __error_details__="the line is no JSON object"}`},
 		{`| json`, `{"a":1,"b"}`, `{"a":1,"b"} P{__error__="JSONParserErr", __error_details__="no colon after a key at byte 10", a="1"}`},
+		{`| json`, `{"__error__":"x","a":1}`, `{"__error__":"x","a":1} P{a="1"}`},
+		{`| logfmt`, `__error__=x __error_details__=y`, `__error__=x __error_details__=y`},
 		{`| json`, `{"a":1} x`, `{"a":1} x P{__error__="JSONParserErr", __error_details__="text after the value at byte 8", a="1"}`},
 		{`| json`, `[1]`, `[1] P{__error__="JSONParserErr", __error_details__="the line is no JSON object"}`},
 		{
@@ -165,7 +167,8 @@ func TestStages(t *testing.T) {
 		// Formats.
 		{`| line_format "{{.app}} {{.id}} {{.none}}-{{__line__}}"`, `x`, `web 7 -x`},
 		{`| logfmt | line_format "{{.query | upper}} {{div .d 1000}}"`, `query=q d=3000`, `Q 3 P{d="3000", query="q"}`},
-		{`| line_format "{{.app}}" | line_format "{{__line__}}!"`, `x`, `x!`},
+		{`| line_format "{{.app}}" | line_format "{{__line__}}!"`, `x`, `web!`},
+		{`| label_format b="{{__line__}}"`, `x`, `x P{b="x"}`},
 		{`| line_format "{{div 1 0}}"`, `x`, `x P{__error__="TemplateFormatErr", __error_details__="error calling div: division by zero"}`},
 		{`| line_format "{{range 1000000000}}{{end}}"`, `x`, `x P{__error__="TemplateFormatErr", __error_details__="error calling __range__: range over too many elements"}`},
 		{`| line_format "{{range $i, $q := fromJson __line__}}{{$i}}{{$q}},{{end}}"`, `[1,"b"]`, `01,1b,`},

@@ -52,7 +52,7 @@ const rangeGuard = "__range__"
 func newFormat(text string) (*format, error) {
 	f := &format{data: map[string]string{}}
 	fn := functions()
-	fn["__line__"] = func() string { return f.w.line }
+	fn["__line__"] = func() string { return f.w.body }
 	fn["__timestamp__"] = func() any { return timeOf(f.w.time) }
 	fn[rangeGuard] = f.guard
 	t, err := template.New("line").Option("missingkey=zero").Funcs(fn).Parse(text)
@@ -216,7 +216,7 @@ func (f *format) text() (string, error) {
 		for _, p := range f.pieces {
 			switch {
 			case p.line:
-				f.out.b = append(f.out.b, f.w.line...)
+				f.out.b = append(f.out.b, f.w.body...)
 			case p.label != "":
 				f.out.b = append(f.out.b, f.data[p.label]...)
 			default:
