@@ -66,7 +66,7 @@ func kindOf(v string) string {
 // fields looks at the newest lines of the request's query for the labels that
 // they have, and those that parsers find.
 func (a *API) fields(r *http.Request) (map[string]*field, error) {
-	e, err := logql.ParseLog(r.Form.Get("query"))
+	e, err := parsedLog(r)
 	if err != nil {
 		return nil, err
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/coldscope/coldscope/query/logql"
 	"github.com/coldscope/coldscope/query/logql/engine"
 	"github.com/coldscope/coldscope/query/logql/eval"
+	"github.com/coldscope/coldscope/query/logql/labels"
 	"github.com/coldscope/coldscope/query/logql/pipeline"
 )
 
@@ -170,7 +171,30 @@ func parsed(r *http.Request) (logql.Expr, error) {
 	if r.Form.Get("query") == "" {
 		return nil, bad("parse error : syntax error: unexpected $end")
 	}
-	return logql.Parse(r.Form.Get("query"))
+	e, err := logql.Parse(r.Form.Get("query"))
+	if err != nil {
+		return nil, err
+	}
+	return e, compiles(e)
+}
+
+// parsedLog is parsed, of a query for lines.
+func parsedLog(r *http.Request) (*logql.LogExpr, error) {
+	e, err := logql.ParseLog(r.Form.Get("query"))
+	if err != nil {
+		return nil, err
+	}
+	return e, compiles(e)
+}
+
+// compiles says what is wrong with a stage that can be read, as its template.
+func compiles(e logql.Expr) error {
+	for log := range logql.Logs(e) {
+		if _, err := pipeline.New(log.Pipeline, labels.NewTable()); err != nil {
+			return bad("parse error : %s", err)
+		}
+	}
+	return nil
 }
 
 func (a *API) formatQuery(r *http.Request) (any, error) {

@@ -158,7 +158,7 @@ func (a *API) steps(r *http.Request) (eval.Steps, error) {
 	if err != nil {
 		return eval.Steps{}, err
 	}
-	s := eval.Steps{Start: span.Start, End: span.End, Step: int64(max((span.End-span.Start)/int64(time.Second)/250, 1)) * int64(time.Second)}
+	s := eval.Steps{Start: span.Start, End: span.End, Step: max((span.End-span.Start)/int64(time.Second)/250, 1) * int64(time.Second)}
 	if text := r.Form.Get("step"); text != "" {
 		step, err := parseSpan(text)
 		if err != nil {

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/coldscope/coldscope/query/logql"
 	"github.com/coldscope/coldscope/query/logql/eval"
 )
 
@@ -27,7 +26,7 @@ type cluster struct {
 
 // patterns groups the newest lines by what they have in common.
 func (a *API) patterns(r *http.Request) (any, error) {
-	e, err := logql.ParseLog(r.Form.Get("query"))
+	e, err := parsedLog(r)
 	if err != nil {
 		return nil, err
 	}

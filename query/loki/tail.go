@@ -55,12 +55,15 @@ func (a *API) tail(w http.ResponseWriter, r *http.Request) {
 		return // it has answered
 	}
 	defer func() { _ = conn.CloseNow() }() // after Close it says that it is closed
-	ctx = conn.CloseRead(ctx)              // clients say nothing; this takes their pongs and their farewell
+	// Clients say nothing; this takes their pongs and their farewell. It is not
+	// ended by cancel, for then there would be no farewell to them.
+	gone := conn.CloseRead(r.Context())
+	defer context.AfterFunc(gone, func() { cancel(context.Cause(gone)) })()
 	err = t.run(ctx, conn)
 	switch _, text := a.failure(ctx, err); {
 	case errors.Is(context.Cause(ctx), errClosing):
 		_ = conn.Close(websocket.StatusGoingAway, errClosing.Error())
-	case ctx.Err() == nil && err != nil:
+	case gone.Err() == nil && err != nil:
 		_ = conn.Close(websocket.StatusInternalError, text[:min(len(text), 120)]) // what a farewell holds
 	}
 }
@@ -127,7 +130,7 @@ func (a *API) newTail(r *http.Request) (*tail, error) {
 	if err := r.ParseForm(); err != nil {
 		return nil, &badRequest{err.Error()}
 	}
-	e, err := logql.ParseLog(r.Form.Get("query"))
+	e, err := parsedLog(r)
 	if err != nil {
 		return nil, err
 	}

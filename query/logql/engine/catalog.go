@@ -94,7 +94,7 @@ func (c *Catalog) each(ctx context.Context, sql plan.Query, scan func(*rows) err
 		if err != nil {
 			return fmt.Errorf("list labels: %w", err)
 		}
-		defer rows.Close()
+		defer rows.end()
 		for rows.Next() {
 			if err := scan(rows); err != nil {
 				return fmt.Errorf("list labels: %w", err)
