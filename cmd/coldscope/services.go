@@ -109,6 +109,7 @@ func startQuery(p *process.Process, c *query.Config, conn driver.Conn) error {
 	}
 	p.OnLeave(q.EndTails)
 	p.Mux.Handle("/api/v1/", q.Handler())
+	p.Mux.Handle("/loki/api/v1/", q.Handler())
 	p.Mux.Handle("/", console.Handler())
 	return nil
 }

@@ -246,7 +246,7 @@ func whole(v any) int64 {
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		return r.Int()
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return int64(r.Uint()) //nolint:gosec // as every conversion in templates
+		return int64(r.Uint())
 	case reflect.Float32, reflect.Float64:
 		return int64(r.Float())
 	case reflect.Bool:

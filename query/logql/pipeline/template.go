@@ -52,7 +52,7 @@ const rangeGuard = "__range__"
 func newFormat(text string) (*format, error) {
 	f := &format{data: map[string]string{}}
 	fn := functions()
-	fn["__line__"] = func() string { return f.w.line }
+	fn["__line__"] = func() string { return f.w.body }
 	fn["__timestamp__"] = func() any { return timeOf(f.w.time) }
 	fn[rangeGuard] = f.guard
 	t, err := template.New("line").Option("missingkey=zero").Funcs(fn).Parse(text)
@@ -66,10 +66,10 @@ func newFormat(text string) (*format, error) {
 	if len(t.Templates()) > 1 {
 		return nil, fmt.Errorf("template %q: templates inside templates are not supported", text)
 	}
-	if err := f.walk(t.Tree.Root); err != nil {
+	if err := f.walk(t.Root); err != nil {
 		return nil, fmt.Errorf("template %q: %w", text, err)
 	}
-	f.pieces = simple(t.Tree.Root)
+	f.pieces = simple(t.Root)
 	return f, nil
 }
 
@@ -216,7 +216,7 @@ func (f *format) text() (string, error) {
 		for _, p := range f.pieces {
 			switch {
 			case p.line:
-				f.out.b = append(f.out.b, f.w.line...)
+				f.out.b = append(f.out.b, f.w.body...)
 			case p.label != "":
 				f.out.b = append(f.out.b, f.data[p.label]...)
 			default:

@@ -87,7 +87,6 @@ type work struct {
 	// Of the line:
 	time    int64
 	body    string
-	line    string // the body before any stage, for templates
 	stream  *labels.Set
 	meta    *labels.Set
 	base    *base
@@ -108,7 +107,7 @@ func newWork(t *labels.Table) *work {
 }
 
 func (w *work) begin(l Line) {
-	w.time, w.body, w.line = l.Time, l.Body, l.Body
+	w.time, w.body = l.Time, l.Body
 	w.err, w.details = "", ""
 	w.changed = [2]bool{}
 	if l.Stream == nil {
@@ -247,7 +246,7 @@ func (w *work) extractedName(name string) string {
 // counts if first is true, else the last.
 func (w *work) extract(name, value string, want names, first bool) {
 	name = w.extractedName(name)
-	if !want.has(name) {
+	if !want.has(name) || reserved(name) {
 		return
 	}
 	if first {
@@ -256,6 +255,12 @@ func (w *work) extract(name, value string, want names, first bool) {
 		}
 	}
 	w.set(name, value, parsed)
+}
+
+// reserved says that name is of what the stages tell of a line: no line can say
+// so itself.
+func reserved(name string) bool {
+	return strings.HasPrefix(name, "__error") && (name == ErrorLabel || name == DetailsLabel)
 }
 
 func (w *work) fail(kind, details string) { w.err, w.details = kind, details }
