@@ -1,6 +1,7 @@
 // Package query is the service that answers what people and programs ask of
 // the store. It joins the parts: read (SQL), diagnose (critical path, advice),
-// api (HTTP) and erase (deletion on request).
+// api (HTTP), erase (deletion on request), logql (the language of Loki) and
+// loki (its HTTP API).
 package query
 
 import (
@@ -10,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -17,6 +19,8 @@ import (
 
 	"github.com/coldscope/coldscope/query/api"
 	"github.com/coldscope/coldscope/query/erase"
+	"github.com/coldscope/coldscope/query/logql/engine"
+	"github.com/coldscope/coldscope/query/loki"
 	"github.com/coldscope/coldscope/query/read"
 )
 
@@ -45,11 +49,12 @@ func (c Config) Validate() error {
 }
 
 // Query is the service. It runs nothing of its own: it works while its handler
-// is called, and has nothing to stop.
+// is called. Close ends what would not end by itself.
 type Query struct {
 	cfg     Config
 	api     *api.API
 	eraser  *erase.Eraser
+	loki    *loki.API
 	turns   chan struct{} // as many tokens as requests may run
 	handled *prometheus.HistogramVec
 	running prometheus.Gauge
@@ -66,6 +71,7 @@ func New(cfg Config, conn driver.Conn, logger *slog.Logger, registerer prometheu
 		cfg:    cfg,
 		api:    api.New(read.New(conn), logger, time.Now),
 		eraser: erase.New(conn, logger),
+		loki:   loki.New(engine.New(conn, engine.DefaultLimits()), logger, time.Now),
 		turns:  make(chan struct{}, cfg.MaxConcurrent),
 		handled: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "coldscope_query_request_duration_seconds",
@@ -87,7 +93,12 @@ func New(cfg Config, conn driver.Conn, logger *slog.Logger, registerer prometheu
 	return q, nil
 }
 
-// Handler answers everything under api.Prefix ("/api/v1/").
+// Close ends the requests of clients that follow lines for as long as they
+// like. All others end by themselves.
+func (q *Query) Close() { q.loki.Close() }
+
+// Handler answers everything under api.Prefix ("/api/v1/") and loki.Prefix
+// ("/loki/api/v1/").
 func (q *Query) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
@@ -102,6 +113,10 @@ func (q *Query) Handler() http.Handler {
 }
 
 func (q *Query) serve(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == loki.TailPath { // lasts, and has a bound of its own
+		q.loki.ServeHTTP(w, r)
+		return
+	}
 	turn := time.NewTimer(q.cfg.MaxWait)
 	defer turn.Stop()
 	select {
@@ -120,6 +135,10 @@ func (q *Query) serve(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == erase.Path {
 		r.Pattern = erase.Path
 		q.eraser.ServeHTTP(w, r)
+		return
+	}
+	if strings.HasPrefix(r.URL.Path, loki.Prefix+"/") {
+		q.loki.ServeHTTP(w, r)
 		return
 	}
 	q.api.ServeHTTP(w, r)

@@ -107,7 +107,9 @@ func startQuery(p *process.Process, conn driver.Conn) error {
 	if err != nil {
 		return err
 	}
+	p.OnStop("query", func(context.Context) error { q.Close(); return nil })
 	p.Mux.Handle("/api/v1/", q.Handler())
+	p.Mux.Handle("/loki/api/v1/", q.Handler())
 	p.Mux.Handle("/", console.Handler())
 	return nil
 }

@@ -61,6 +61,11 @@ var siblings = map[string][]string{
 
 	"query/logql/pipeline": {"query/logql", "query/logql/labels"},
 	"query/logql/eval":     {"query/logql", "query/logql/labels", "query/logql/pipeline"},
+	"query/logql/plan":     {"query/logql"},
+	"query/logql/engine":   {"query/logql", "query/logql/labels", "query/logql/pipeline", "query/logql/eval", "query/logql/plan"},
+	"query/loki": {
+		"query/logql", "query/logql/labels", "query/logql/pipeline", "query/logql/eval", "query/logql/plan", "query/logql/engine",
+	},
 }
 
 // complaint says what is wrong with from importing to (both without the

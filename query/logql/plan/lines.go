@@ -107,7 +107,11 @@ const rawColumns = "ts, namespace, function, version, instance, host, stream, se
 // from is the FROM and the WHERE of lines, with the facts of their requests if
 // some were asked for.
 func (b *builder) from(c *conditions, e *logql.LogExpr, since, until int64) string {
-	lines := "FROM logs FINAL\nWHERE tenant = {tenant:String}" +
+	table := "logs FINAL"
+	if b.raw {
+		table = "logs"
+	}
+	lines := "FROM " + table + "\nWHERE tenant = {tenant:String}" +
 		"\n    AND ts >= fromUnixTimestamp64Nano(" + b.whole(since) + ", 'UTC') AND ts < fromUnixTimestamp64Nano(" + b.whole(until) + ", 'UTC')" +
 		and(c.lines)
 	if !b.facts {

@@ -122,7 +122,12 @@ func grouped(e logql.MetricExpr) (inner *logql.RangeAggregation, by []string, ok
 	}
 	by = slices.Clone(g.Labels)
 	slices.Sort(by)
-	return inner, slices.Compact(by), true
+	by = slices.Compact(by)
+	if u := inner.Range.Unwrap; u != nil && inner.Grouping == nil {
+		// What becomes the value is no label of the series any more.
+		by = slices.DeleteFunc(by, func(name string) bool { return name == u.Label })
+	}
+	return inner, by, true
 }
 
 // joins says that outer of the values of several series is inner of all their
