@@ -30,6 +30,9 @@ import (
 const (
 	pushLines = 5000
 	pushes    = 64
+	// profiledRate is the least rate of lines at which the whole of a load is in
+	// the profile: one that is taken too long is of idling.
+	profiledRate = 60_000
 )
 
 // server is the real binary with all that stores and answers; its engine is a
@@ -60,7 +63,11 @@ func (b *bench) server(ctx context.Context) (*server, error) {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	p, err := rig.StartProcess(ctx, nil, b.serverBinary, "serve", "--data-dir", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0", "--config", config)
+	args := []string{"serve", "--data-dir", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0", "--config", config}
+	if b.profile != "" {
+		args = append(args, "--pprof")
+	}
+	p, err := rig.StartProcess(ctx, nil, b.serverBinary, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -184,6 +191,7 @@ func (b *bench) intake(ctx context.Context, name string, events bool) error {
 	if err != nil {
 		return err
 	}
+	profiles := b.profiled(ctx, s, name, time.Duration(b.lines)*time.Second/profiledRate)
 	begin := time.Now()
 	g, sending := errgroup.WithContext(ctx)
 	g.SetLimit(pushes)
@@ -196,6 +204,9 @@ func (b *bench) intake(ctx context.Context, name string, events bool) error {
 	took := time.Since(begin)
 	serverTime, engineNow, err := s.spent()
 	if err != nil {
+		return err
+	}
+	if err := profiles.end(ctx); err != nil {
 		return err
 	}
 	if err := s.quiet(ctx); err != nil {

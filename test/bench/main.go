@@ -3,9 +3,10 @@
 // another process, and its processor figures are its process alone; the server
 // takes pushes, stores them with its engine, and answers.
 //
-//	go run ./test/bench [-run REGEXP] [-size MIB] [-seconds N] [-long] [-dir DIR] [-o FILE.json]
+//	go run ./test/bench [-run REGEXP] [-size MIB] [-seconds N] [-long] [-dir DIR] [-profile DIR] [-o FILE.json]
 //
-// $COLDSCOPE_COLLECTOR names a binary to measure instead of building one.
+// $COLDSCOPE_COLLECTOR and $COLDSCOPE_BINARY name binaries to measure instead of
+// building them.
 package main
 
 import (
@@ -35,6 +36,7 @@ type bench struct {
 	binary       string // the collector's; empty: not built yet
 	serverBinary string // coldscope's; empty: not built yet
 	dir          string
+	profile      string // where profiles of the server go; empty: none are taken
 	results      []Result
 }
 
@@ -108,6 +110,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	set.DurationVar(&b.seconds, "seconds", 30*time.Second, "how long to write at a steady rate")
 	set.BoolVar(&b.long, "long", false, "2 000 containers in five minutes, not 200 in 30 s")
 	dir := set.String("dir", os.TempDir(), "where to write the log files")
+	set.StringVar(&b.profile, "profile", "", "directory for profiles of the server under intake; they cost it a little")
 	out := set.String("o", "", "write the figures to this file as JSON")
 	if err := set.Parse(args); err != nil {
 		return err
