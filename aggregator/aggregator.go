@@ -252,7 +252,7 @@ func (a *Aggregator) take(ctx context.Context, protocol, tenant string, batch *i
 			Message: fmt.Sprintf("tenant %q sends more bytes a second than it may: send again in %s", tenant, wait.Round(time.Millisecond)),
 		}
 	}
-	var ids []string
+	ids := make([]string, 0, len(batch.Lines))
 	for i := range batch.Lines {
 		l := &batch.Lines[i]
 		before := len(ids)
