@@ -93,6 +93,11 @@ func DefaultConfig() Config {
 	}
 }
 
+// Memory is how much an aggregator's heap should have, in bytes: what is
+// remembered, what is taken in, and as much as both in columns, buffers and
+// garbage.
+func (c *Config) Memory() int64 { return 2 * (int64(c.Correlate.Memory) + c.Pending) }
+
 // Validate tells all that is wrong with c, nil if nothing is. Each problem
 // begins with the key that it is about.
 func (c *Config) Validate() error {

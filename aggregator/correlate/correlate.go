@@ -36,7 +36,7 @@ type Config struct {
 
 // DefaultConfig is what a platform with one request at a time per instance needs.
 func DefaultConfig() Config {
-	return Config{Hold: 500 * time.Millisecond, Grace: 2 * time.Second, Memory: 64 << 20, InstanceLines: 4096}
+	return Config{Hold: 500 * time.Millisecond, Grace: 2 * time.Second, Memory: 48 << 20, InstanceLines: 4096}
 }
 
 // Ticket stands for the submission that a line came with. The correlator only

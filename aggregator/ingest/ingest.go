@@ -158,12 +158,11 @@ func (b *batch) line(from *sender, entry *push.Entry) {
 		return
 	}
 	l := b.next()
-	*l = faas.Line{
-		Ref: from.ref, Time: entry.Timestamp.UTC(), Stream: from.stream, Body: entry.Line, Host: from.host,
-		Severity: from.severity, Attributes: from.attributes,
-	}
+	l.Ref, l.Host, l.Stream, l.Severity, l.Attributes = from.ref, from.host, from.stream, from.severity, from.attributes
+	l.Time, l.Body = entry.Timestamp.UTC(), entry.Line
 	positioned, err := b.readMetadata(l, entry.StructuredMetadata)
 	if err != nil {
+		*l = faas.Line{}
 		b.Lines = b.Lines[:len(b.Lines)-1]
 		b.reject(1, err)
 		return
@@ -174,8 +173,8 @@ func (b *batch) line(from *sender, entry *push.Entry) {
 	b.take(l)
 }
 
-// next makes a place for a line, at the end of the others. A line is large: it
-// is filled where it stays.
+// next makes a place for a line, an empty one, at the end of the others. A line
+// is large: it is filled where it stays.
 func (b *batch) next() *faas.Line {
 	if len(b.Lines) < cap(b.Lines) {
 		b.Lines = b.Lines[:len(b.Lines)+1]

@@ -198,9 +198,9 @@ func timestamp(text string) (time.Time, error) {
 // are skipped.
 type message struct {
 	text  string // what is left
-	known protowire.Number
+	known int
 	// The field that next came to.
-	number protowire.Number
+	number int
 	value  string
 	err    error // why there is no next one; nil at the end
 }
@@ -215,7 +215,7 @@ func (m *message) next() bool {
 				n, from = n&0x7f|int(m.text[2])<<7, 3
 			}
 			if (n < 0x80 || from == 3) && n <= len(m.text)-from {
-				m.number, m.value = protowire.Number(tag>>3), m.text[from:from+n]
+				m.number, m.value = int(tag>>3), m.text[from:from+n]
 				m.text = m.text[from+n:]
 				return true
 			}
@@ -240,7 +240,7 @@ func (m *message) slow() bool {
 	}
 	b = b[n:]
 	if kind != protowire.BytesType {
-		if number <= m.known {
+		if int(number) <= m.known {
 			m.err = fmt.Errorf("field %d has wire type %d", number, kind)
 			return false
 		}
@@ -256,7 +256,7 @@ func (m *message) slow() bool {
 		m.err = protowire.ParseError(n)
 		return false
 	}
-	m.number, m.value = number, unsafe.String(unsafe.SliceData(value), len(value))
+	m.number, m.value = int(number), unsafe.String(unsafe.SliceData(value), len(value))
 	m.text = m.text[len(m.text)-len(b)+n:]
 	return true
 }
