@@ -101,6 +101,7 @@ func New(cfg Config, conn driver.Conn, logger *slog.Logger, registerer prometheu
 			Name: "coldscope_query_requests_refused_total", Help: "API requests sent away because too many were running.",
 		}),
 	}
+	q.api.Bound(q.turns, limit.NewTurns(maxTails, cfg.MaxTailsPerTenant, 0))
 	for _, c := range []prometheus.Collector{q.handled, q.running, q.refused} {
 		if err := registerer.Register(c); err != nil {
 			return nil, fmt.Errorf("register query metrics: %w", err)
@@ -108,6 +109,12 @@ func New(cfg Config, conn driver.Conn, logger *slog.Logger, registerer prometheu
 	}
 	return q, nil
 }
+
+// EndTails ends the answers that would go on for ever: the service is to stop.
+func (q *Query) EndTails() { q.api.EndTails() }
+
+// maxTails is how many live tails there may be.
+const maxTails = 1000
 
 // Handler answers everything under api.Prefix ("/api/v1/").
 func (q *Query) Handler() http.Handler {
@@ -124,6 +131,10 @@ func (q *Query) Handler() http.Handler {
 }
 
 func (q *Query) serve(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == api.TailPath { // takes a turn each time that it looks
+		q.api.ServeHTTP(w, r)
+		return
+	}
 	done, err := q.turns.Take(r.Context(), wire.TenantOf(r.Context(), r.Header.Get(wire.HeaderTenant)))
 	if err != nil {
 		q.refuse(w, err)

@@ -107,6 +107,7 @@ func startQuery(p *process.Process, c *query.Config, conn driver.Conn) error {
 	if err != nil {
 		return err
 	}
+	p.OnLeave(q.EndTails)
 	p.Mux.Handle("/api/v1/", q.Handler())
 	p.Mux.Handle("/", console.Handler())
 	return nil
