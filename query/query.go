@@ -1,6 +1,7 @@
 // Package query is the service that answers what people and programs ask of
 // the store. It joins the parts: read (SQL), diagnose (critical path, advice),
-// api (HTTP) and erase (deletion on request).
+// api (HTTP), erase (deletion on request), logql (the language of Loki) and
+// loki (its HTTP API).
 package query
 
 import (
@@ -21,6 +22,8 @@ import (
 	"github.com/coldscope/coldscope/query/api"
 	"github.com/coldscope/coldscope/query/erase"
 	"github.com/coldscope/coldscope/query/limit"
+	"github.com/coldscope/coldscope/query/logql/engine"
+	"github.com/coldscope/coldscope/query/loki"
 	"github.com/coldscope/coldscope/query/read"
 )
 
@@ -69,10 +72,11 @@ func (c Config) Validate() error {
 }
 
 // Query is the service. It runs nothing of its own: it works while its handler
-// is called, and has nothing to stop.
+// is called. EndTails ends what would not end by itself.
 type Query struct {
 	api     *api.API
 	eraser  *erase.Eraser
+	loki    *loki.API
 	turns   *limit.Turns
 	handled *prometheus.HistogramVec
 	running prometheus.Gauge
@@ -88,6 +92,7 @@ func New(cfg Config, conn driver.Conn, logger *slog.Logger, registerer prometheu
 	q := &Query{
 		api:    api.New(read.NewLimited(conn, cfg.Limits), logger, time.Now),
 		eraser: erase.New(conn, logger),
+		loki:   loki.New(engine.New(conn, lokiLimits(cfg.Limits)), logger, time.Now),
 		turns:  limit.NewTurns(cfg.MaxConcurrent, cfg.MaxConcurrentPerTenant, cfg.MaxWait),
 		handled: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "coldscope_query_request_duration_seconds",
@@ -111,12 +116,24 @@ func New(cfg Config, conn driver.Conn, logger *slog.Logger, registerer prometheu
 }
 
 // EndTails ends the answers that would go on for ever: the service is to stop.
-func (q *Query) EndTails() { q.api.EndTails() }
+func (q *Query) EndTails() {
+	q.api.EndTails()
+	q.loki.Close()
+}
+
+// lokiLimits are what a query in LogQL may cost: all that it asks of the store
+// takes no longer than one other query may.
+func lokiLimits(q limit.Query) engine.Limits {
+	limits := engine.DefaultLimits()
+	limits.MaxTime, limits.MaxMemory = q.Time, q.Memory
+	return limits
+}
 
 // maxTails is how many live tails there may be.
 const maxTails = 1000
 
-// Handler answers everything under api.Prefix ("/api/v1/").
+// Handler answers everything under api.Prefix ("/api/v1/") and loki.Prefix
+// ("/loki/api/v1/").
 func (q *Query) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
@@ -135,6 +152,10 @@ func (q *Query) serve(w http.ResponseWriter, r *http.Request) {
 		q.api.ServeHTTP(w, r)
 		return
 	}
+	if r.URL.Path == loki.TailPath { // lasts, and has a bound of its own
+		q.loki.ServeHTTP(w, r)
+		return
+	}
 	done, err := q.turns.Take(r.Context(), wire.TenantOf(r.Context(), r.Header.Get(wire.HeaderTenant)))
 	if err != nil {
 		q.refuse(w, err)
@@ -146,6 +167,10 @@ func (q *Query) serve(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == erase.Path {
 		r.Pattern = erase.Path
 		q.eraser.ServeHTTP(w, r)
+		return
+	}
+	if strings.HasPrefix(r.URL.Path, loki.Prefix+"/") {
+		q.loki.ServeHTTP(w, r)
 		return
 	}
 	q.api.ServeHTTP(w, r)

@@ -45,6 +45,13 @@ var rules = []rule{
 	{"POST", "/loki/api/v1/query_range", need{scope: Read}},
 	{"POST", "/loki/api/v1/labels", need{scope: Read}},
 	{"POST", "/loki/api/v1/series", need{scope: Read}},
+	{"POST", "/loki/api/v1/index/", need{scope: Read}},
+	{"POST", "/loki/api/v1/label/", need{scope: Read}},
+	{"POST", "/loki/api/v1/detected_labels", need{scope: Read}},
+	{"POST", "/loki/api/v1/detected_fields", need{scope: Read}},
+	{"POST", "/loki/api/v1/detected_field/", need{scope: Read}},
+	{"POST", "/loki/api/v1/patterns", need{scope: Read}},
+	{"POST", "/loki/api/v1/format_query", need{scope: Read}},
 	{"", "/debug/", need{scope: Admin, all: true}},
 	{"", "/v1/", need{scope: Admin}},
 }

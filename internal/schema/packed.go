@@ -2,6 +2,7 @@ package schema
 
 import (
 	"encoding/binary"
+	"regexp"
 	"strings"
 
 	chcolumn "github.com/ClickHouse/clickhouse-go/v2/lib/column"
@@ -63,3 +64,36 @@ func packed[T any](name string, get func(*T) (body, requestID string)) column[T]
 		return s.load(c, len(rows))
 	}}
 }
+
+// TextContains is the condition on rows of logs that a line's text has v in it;
+// param makes a String of a query's parameter, and is called in the order in which
+// they stand in the condition. To make body of packed takes half
+// as long as to search it, so that is done only for lines where v may lie over the
+// ID that was taken out: an ID has no other bytes than IDs have, and none of them
+// beside it.
+func TextContains(v string, param func(string) string) string {
+	if strings.Contains(v, idPlace) {
+		return "position(body, " + param(v) + ") > 0"
+	}
+	packed := "position(packed, " + param(v) + ") > 0"
+	var over []string
+	for _, at := range idBytes.FindAllStringIndex(v, -1) {
+		run, first, last := v[at[0]:at[1]], at[0] == 0, at[1] == len(v)
+		switch {
+		case first && last:
+			over = append(over, "position(request_id, "+param(run)+") > 0")
+		case first:
+			over = append(over, "endsWith(request_id, "+param(run)+")")
+		case last:
+			over = append(over, "startsWith(request_id, "+param(run)+")")
+		case len(run) >= shortestID:
+			over = append(over, "request_id = "+param(run))
+		}
+	}
+	if len(over) == 0 {
+		return packed
+	}
+	return "(" + packed + " OR (" + strings.Join(over, " OR ") + ") AND position(body, " + param(v) + ") > 0)"
+}
+
+var idBytes = regexp.MustCompile(`[0-9A-Za-z_-]+`)

@@ -10,6 +10,8 @@
 // number of goroutines.
 package logql
 
+import "iter"
+
 // Pos is where a node begins in the text of its query. Line and Col count from
 // 1, Col in characters. The zero Pos is that of a node that was made, not parsed.
 type Pos struct{ Line, Col int }
@@ -43,3 +45,24 @@ type LogExpr struct {
 }
 
 func (*LogExpr) isExpr() {}
+
+// Logs are all queries for lines that e is made of.
+func Logs(e Expr) iter.Seq[*LogExpr] {
+	return func(yield func(*LogExpr) bool) { logs(e, yield) }
+}
+
+func logs(e Expr, yield func(*LogExpr) bool) bool {
+	switch e := e.(type) {
+	case *LogExpr:
+		return yield(e)
+	case *RangeAggregation:
+		return yield(e.Range.Log)
+	case *VectorAggregation:
+		return logs(e.Expr, yield)
+	case *BinaryExpr:
+		return logs(e.Left, yield) && logs(e.Right, yield)
+	case *LabelReplace:
+		return logs(e.Expr, yield)
+	}
+	return true
+}

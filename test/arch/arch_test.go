@@ -59,6 +59,7 @@ var siblings = map[string][]string{
 	"query/diagnose": {"query/read"},
 	"query/terminal": {"query/read", "query/client"},
 	"query/client":   {"query/read", "query/erase"},
+	"query/loki":     {"query/logql", "query/logql/labels", "query/logql/pipeline", "query/logql/eval", "query/logql/plan", "query/logql/engine"},
 }
 
 // part is the part of its service that a package belongs to: query/logql of

@@ -165,8 +165,8 @@ func (q *Query) Instant(ctx context.Context, t int64) (v eval.Value, err error) 
 	return v, err
 }
 
-// ask runs SQL with the limits of the query. The rows have to be closed, which
-// cancels what is not read.
+// ask runs SQL with the limits of the query. Ending the rows cancels
+// what is not read.
 func (q *Query) ask(ctx context.Context, sql plan.Query) (*rows, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	limits := q.engine.limits
@@ -197,15 +197,14 @@ func (q *Query) ask(ctx context.Context, sql plan.Query) (*rows, error) {
 	return &rows{r, cancel}, nil
 }
 
-// rows are those of one SQL query.
+// rows are those of one SQL query. They have to be ended.
 type rows struct {
 	driver.Rows
 	cancel context.CancelFunc
 }
 
-// Close ends the query, whether it was read to its end or not.
-func (r *rows) Close() error {
+// end ends the query, whether it was read to its end or not.
+func (r *rows) end() {
 	r.cancel()
-	_ = r.Rows.Close() // that it was cancelled is no news
-	return nil
+	_ = r.Close() // that it was cancelled is no news
 }

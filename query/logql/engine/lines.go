@@ -113,9 +113,9 @@ func (l *lines) Close() error {
 	if l.rows == nil {
 		return nil
 	}
-	rows := l.rows
+	l.rows.end()
 	l.rows = nil
-	return rows.Close()
+	return nil
 }
 
 // open asks for the next slice, or for more of this one.
@@ -328,7 +328,7 @@ func (l *lines) look(ctx context.Context, ids map[string]bool) error {
 	if err != nil {
 		return fmt.Errorf("read facts of requests: %w", err)
 	}
-	defer rows.Close()
+	defer rows.end()
 	for rows.Next() {
 		var k factKey
 		var began int64

@@ -61,7 +61,7 @@ func (s *source) cells(ctx context.Context, p *plan.Range) ([]*group, bool, erro
 	if err != nil {
 		return nil, false, fmt.Errorf("compute by SQL: %w", err)
 	}
-	defer rows.Close()
+	defer rows.end()
 	var cell plan.Cell
 	values := make([]string, len(p.Labels))
 	dest := []any{&cell.Bucket}

@@ -45,6 +45,7 @@ func apply(op logql.BinaryOp, l, r float64) (v float64, holds bool) {
 		return l, l < r
 	case logql.OpLessOrEqual:
 		return l, l <= r
+	default: // Those of sets, which numbers are not.
 	}
 	return math.NaN(), false
 }

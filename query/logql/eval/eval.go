@@ -57,9 +57,9 @@ func (s Steps) leaves(t int64) int {
 type Limits struct {
 	// MaxSeries is how many series a result may have: 500.
 	MaxSeries int
-	// MaxActive is how many series a range aggregation may have at once, before
-	// they are brought together: 100000.
-	MaxActive int
+	// MaxInner is how many series the parts of a query may have in all, before
+	// they are brought together: 200000.
+	MaxInner int
 	// MaxValues is how many values a quantile may be taken of: 10 million.
 	MaxValues int
 }
@@ -68,7 +68,7 @@ func (l Limits) withDefaults() Limits {
 	for _, d := range []struct {
 		v *int
 		d int
-	}{{&l.MaxSeries, 500}, {&l.MaxActive, 100_000}, {&l.MaxValues, 10_000_000}} {
+	}{{&l.MaxSeries, 500}, {&l.MaxInner, 200_000}, {&l.MaxValues, 10_000_000}} {
 		if *d.v <= 0 {
 			*d.v = d.d
 		}

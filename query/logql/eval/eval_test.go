@@ -200,11 +200,11 @@ func TestInstant(t *testing.T) {
 func shownMatrix(m Matrix) string {
 	var out []string
 	for _, s := range m {
-		line := s.Labels.String()
+		line := []string{s.Labels.String()}
 		for _, p := range s.Points {
-			line += fmt.Sprintf(" %d:%s", p.Time/second, number64(p.Value))
+			line = append(line, fmt.Sprintf("%d:%s", p.Time/second, number64(p.Value)))
 		}
-		out = append(out, line)
+		out = append(out, strings.Join(line, " "))
 	}
 	return strings.Join(out, "\n")
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/coldscope/coldscope/query/logql"
 	"github.com/coldscope/coldscope/query/logql/labels"
@@ -23,6 +24,7 @@ type rangeNode struct {
 	step           int // which step is next
 
 	batch  []pipeline.Line
+	latest int64 // the time of the line before, in nanoseconds
 	ended  bool
 	series map[*labels.Set]*active
 	order  []*active // the same, as they came
@@ -43,7 +45,7 @@ func (r *run) newRange(ctx context.Context, e *logql.RangeAggregation, g *logql.
 	n := &rangeNode{
 		run: r, make: newWindow(e.Op, e.Param, int64(e.Range.Range)),
 		length: int64(e.Range.Range), offset: int64(e.Range.Offset),
-		series: map[*labels.Set]*active{}, holds: e.Op == logql.QuantileOverTime,
+		series: map[*labels.Set]*active{}, latest: math.MinInt64, holds: e.Op == logql.QuantileOverTime,
 	}
 	if n.make == nil {
 		return nil, fmt.Errorf("unknown range aggregation %s", e.Op)
@@ -128,9 +130,13 @@ func (n *rangeNode) feed(ctx context.Context, end int64) error {
 	for {
 		for len(n.batch) > 0 {
 			l := &n.batch[0]
+			if l.Time < n.latest {
+				return fmt.Errorf("lines are out of order: one of %d ns after one of %d ns", l.Time, n.latest)
+			}
 			if l.Time > end {
 				return nil
 			}
+			n.latest = l.Time
 			if l.Time > end-n.length {
 				if err := n.add(*l); err != nil {
 					return err
@@ -160,8 +166,8 @@ func (n *rangeNode) add(l pipeline.Line) error {
 	}
 	s := n.series[set]
 	if s == nil {
-		if len(n.order) >= n.run.limits.MaxActive {
-			return &SeriesError{n.run.limits.MaxActive}
+		if n.run.table.Len() > n.run.limits.MaxInner {
+			return &SeriesError{n.run.limits.MaxInner}
 		}
 		s = &active{set, n.make()}
 		n.series[set] = s

@@ -72,8 +72,7 @@ func (w *merged[S, P]) pop(step int) {
 
 // turn makes the front of what is at the back.
 func (w *merged[S, P]) turn() {
-	for i := len(w.back) - 1; i >= 0; i-- {
-		s := w.back[i]
+	for _, s := range slices.Backward(w.back) {
 		if n := len(w.front); n > 0 {
 			P(&s.state).merge(&w.front[n-1].state)
 		}

@@ -63,9 +63,11 @@ func regexpMatch(m *logql.LineMatch) (func(string) bool, error) {
 	return func(line string) bool { return strings.Contains(line, need) && re.MatchString(line) }, nil
 }
 
-func (f *lineFilter) apply(w *work) bool {
+func (f *lineFilter) apply(w *work) bool { return f.keeps(w.body) }
+
+func (f *lineFilter) keeps(line string) bool {
 	for _, match := range f.matches {
-		if match(w.body) {
+		if match(line) {
 			return !f.negative
 		}
 	}

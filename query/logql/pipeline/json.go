@@ -88,8 +88,7 @@ func (j *jsonStage) value(depth int) bool {
 	case '{':
 		return j.object(depth + 1)
 	case '[':
-		_, ok := j.c.skip(depth + 1)
-		return ok
+		return j.c.skip(depth + 1)
 	case '"':
 		raw, escaped, ok := j.c.text()
 		if ok {
@@ -105,11 +104,11 @@ func (j *jsonStage) value(depth int) bool {
 }
 
 func (j *jsonStage) set(raw string, escaped bool) {
-	if len(j.name) == 0 {
+	if len(j.name) == 0 || len(j.name) > maxName {
 		return
 	}
 	name := j.w.extractedName(j.keys.label(j.name))
-	if !j.want.has(name) {
+	if !j.want.has(name) || reserved(name) {
 		return
 	}
 	if i := j.w.find(name); i >= 0 && j.w.entries[i].category == parsed {
@@ -180,8 +179,7 @@ func (j *jsonPaths) at(depth int) []int {
 // value reads the value at depth, to which the paths of j.open[depth] lead.
 func (j *jsonPaths) value(depth int) bool {
 	if len(j.open[depth]) == 0 {
-		_, ok := j.c.skip(depth)
-		return ok
+		return j.c.skip(depth)
 	}
 	c := &j.c
 	first := c.peek()
@@ -270,8 +268,7 @@ func (u *unpackStage) apply(w *work) bool {
 			key = string(u.buf)
 		}
 		if u.c.peek() != '"' {
-			_, ok := u.c.skip(2)
-			return ok
+			return u.c.skip(2)
 		}
 		value, escaped, ok := u.c.text()
 		if escaped {
@@ -280,7 +277,7 @@ func (u *unpackStage) apply(w *work) bool {
 		}
 		if key == "_entry" {
 			line, packed = value, true
-		} else if u.buf = appendKey(u.buf[:0], key); len(u.buf) > 0 {
+		} else if u.buf = appendKey(u.buf[:0], key); len(u.buf) > 0 && len(u.buf) <= maxName {
 			members = append(members, member{u.keys.label(u.buf), value})
 		}
 		return ok

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/coldscope/coldscope/query/logql"
 )
@@ -53,44 +54,41 @@ func (p *pairs) next() (more bool, wrong string) {
 	return true, ""
 }
 
+// quoted reads a value in quotes. An escape that JSON does not have spoils the
+// value, not what follows it; only \' is one that JSON does not have and others do.
 func (p *pairs) quoted() (wrong string) {
-	c := scanner{s: p.s, i: p.i}
-	raw, escaped, ok := p.text(&c)
-	if !ok {
-		p.i = len(p.s)
-		return c.wrong
-	}
-	p.i = c.i
-	if escaped {
-		p.buf = unescape(p.buf[:0], raw)
-		raw = string(p.buf)
-	}
-	p.value = raw
-	if p.i < len(p.s) && p.s[p.i] > ' ' {
-		return p.pass("text after the end of a quoted value")
-	}
-	return ""
-}
-
-// text is scanner.text, but that control characters may be in a value.
-func (p *pairs) text(c *scanner) (raw string, escaped, ok bool) {
-	c.i++
-	from := c.i
-	for c.i < len(c.s) {
-		switch c.s[c.i] {
-		case '"':
-			c.i++
-			return c.s[from : c.i-1], escaped, true
-		case '\\':
-			escaped = true
-			if !c.escape() {
-				return "", false, false
-			}
+	from := p.i + 1
+	escaped, bad := false, -1
+	for p.i = from; p.i < len(p.s) && p.s[p.i] != '"'; p.i++ {
+		if p.s[p.i] != '\\' {
+			continue
+		}
+		escaped = true
+		c := scanner{s: p.s, i: p.i}
+		switch {
+		case strings.HasPrefix(p.s[p.i:], `\'`):
+			p.i++
+		case c.escape():
+			p.i = c.i - 1
 		default:
-			c.i++
+			bad = p.i
+			p.i++
 		}
 	}
-	return "", false, c.fail("quoted value without an end")
+	if p.i >= len(p.s) {
+		p.i = len(p.s)
+		return p.pass("quoted value without an end")
+	}
+	p.value = p.s[from:p.i]
+	p.i++
+	if bad >= 0 {
+		return "unknown escape at byte " + strconv.Itoa(bad)
+	}
+	if escaped {
+		p.buf = unescape(p.buf[:0], p.value)
+		p.value = string(p.buf)
+	}
+	return ""
 }
 
 // pass goes to the end of what is no pair.
@@ -151,7 +149,7 @@ func (l *logfmtStage) apply(w *work) bool {
 		if l.p.value == "" && !l.keepEmpty {
 			continue
 		}
-		if l.name = appendKey(l.name[:0], l.p.key); len(l.name) > 0 {
+		if l.name = appendKey(l.name[:0], l.p.key); len(l.name) > 0 && len(l.name) <= maxName {
 			w.extract(l.keys.label(l.name), l.p.value, l.want, true)
 		}
 	}

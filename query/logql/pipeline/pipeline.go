@@ -35,6 +35,7 @@ type stage interface {
 // Pipeline is a compiled list of stages. It is for one goroutine.
 type Pipeline struct {
 	w      *work
+	early  []*lineFilter // the first stages, as far as they need no labels
 	stages []stage
 }
 
@@ -55,6 +56,13 @@ func compile(stages []logql.Stage, t *labels.Table, want names) (*Pipeline, erro
 		}
 		p.stages[i] = s
 		want = needs(want, stages[i], s)
+	}
+	for len(p.stages) > 0 {
+		f, ok := p.stages[0].(*lineFilter)
+		if !ok {
+			break
+		}
+		p.early, p.stages = append(p.early, f), p.stages[1:]
 	}
 	return p, nil
 }
@@ -112,9 +120,6 @@ func newLabelFormat(s *logql.LabelFormat) (labelFormat, error) {
 
 // Process puts a line through the stages; kept is false if one of them dropped it.
 func (p *Pipeline) Process(l Line) (e Entry, kept bool) {
-	if len(p.stages) == 0 && l.Stream != nil && (l.Metadata == nil || l.Metadata.Len() == 0) {
-		return Entry{l.Body, l.Stream, labels.Empty, labels.Empty}, true
-	}
 	if !p.run(l) {
 		return Entry{}, false
 	}
@@ -124,6 +129,11 @@ func (p *Pipeline) Process(l Line) (e Entry, kept bool) {
 }
 
 func (p *Pipeline) run(l Line) bool {
+	for _, f := range p.early {
+		if !f.keeps(l.Body) {
+			return false
+		}
+	}
 	p.w.begin(l)
 	for _, s := range p.stages {
 		if !s.apply(p.w) {

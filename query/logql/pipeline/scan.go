@@ -218,29 +218,19 @@ func (c *scanner) digits() bool {
 	return c.i > from
 }
 
-// skip reads any value and gives its text.
-func (c *scanner) skip(depth int) (string, bool) {
-	switch b := c.peek(); b {
+// skip reads any value.
+func (c *scanner) skip(depth int) bool {
+	switch c.peek() {
 	case '"':
-		from := c.i
 		_, _, ok := c.text()
-		return c.s[from:c.i], ok
+		return ok
 	case '{':
-		from := c.i
-		ok := c.object(depth, func(string, bool) bool {
-			_, ok := c.skip(depth + 1)
-			return ok
-		})
-		return c.s[from:c.i], ok
+		return c.object(depth, func(string, bool) bool { return c.skip(depth + 1) })
 	case '[':
-		from := c.i
-		ok := c.array(depth, func(int) bool {
-			_, ok := c.skip(depth + 1)
-			return ok
-		})
-		return c.s[from:c.i], ok
+		return c.array(depth, func(int) bool { return c.skip(depth + 1) })
 	}
-	return c.scalar()
+	_, ok := c.scalar()
+	return ok
 }
 
 // object reads an object, from its brace on. member has to read the value of

@@ -21,7 +21,7 @@ func stagesOf(t testing.TB, query string) []logql.Stage {
 func set(t testing.TB, tab *labels.Table, s string) *labels.Set {
 	t.Helper()
 	var ls []labels.Label
-	for _, m := range strings.Fields(s) {
+	for m := range strings.FieldsSeq(s) {
 		n, v, ok := strings.Cut(m, "=")
 		if !ok {
 			t.Fatalf("no label: %s", m)
@@ -33,16 +33,16 @@ func set(t testing.TB, tab *labels.Table, s string) *labels.Set {
 
 // shown is an entry as cases have it: body, and the sets that are not empty.
 func shown(e Entry) string {
-	out := e.Body
+	out := []string{e.Body}
 	for _, c := range []struct {
 		mark string
 		set  *labels.Set
 	}{{"S", e.Stream}, {"M", e.Metadata}, {"P", e.Parsed}} {
 		if c.set.Len() > 0 {
-			out += " " + c.mark + c.set.String()
+			out = append(out, c.mark+c.set.String())
 		}
 	}
-	return out
+	return strings.Join(out, " ")
 }
 
 // TestStages: each case is a line of the stream app=web, with metadata id=7, put
@@ -86,18 +86,24 @@ func TestStages(t *testing.T) {
 
 		// json.
 		{`| json`, `{"a.b":{"c":"d"},"e":"f"}`, `{"a.b":{"c":"d"},"e":"f"} P{a_b_c="d", e="f"}`},
-		{`| json`, `{"n":1.50,"t":true,"z":null,"l":[1,{"x":2}],"s":"","u":"\u00e4\n"}`,
-			`{"n":1.50,"t":true,"z":null,"l":[1,{"x":2}],"s":"","u":"\u00e4\n"} P{n="1.50", s="", t="true", u="ä\n"}`},
+		{
+			`| json`, `{"n":1.50,"t":true,"z":null,"l":[1,{"x":2}],"s":"","u":"\u00e4\n"}`,
+			`{"n":1.50,"t":true,"z":null,"l":[1,{"x":2}],"s":"","u":"\u00e4\n"} P{n="1.50", s="", t="true", u="ä\n"}`,
+		},
 		{`| json`, `{"app":"x","id":"y"}`, `{"app":"x","id":"y"} M{} P{app_extracted="x", id="y"}`},
 		{`| json`, `{"a":1,"a":2,"1x":3,"q-r":4,"ä":5," p ":6}`, `{"a":1,"a":2,"1x":3,"q-r":4,"ä":5," p ":6} P{_="5", _1x="3", a="1", p="6", q_r="4"}`},
 		{`| json`, `{"a":{"1":2}}`, `{"a":{"1":2}} P{a_1="2"}`},
 		{`| json | json`, `{"a":1}`, `{"a":1} P{a="1"}`},
 		{`| json`, `plain`, `plain P{__error__="JSONParserErr", __error_details__="the line is no JSON object"}`},
 		{`| json`, `{"a":1,"b"}`, `{"a":1,"b"} P{__error__="JSONParserErr", __error_details__="no colon after a key at byte 10", a="1"}`},
+		{`| json`, `{"__error__":"x","a":1}`, `{"__error__":"x","a":1} P{a="1"}`},
+		{`| logfmt`, `__error__=x __error_details__=y`, `__error__=x __error_details__=y`},
 		{`| json`, `{"a":1} x`, `{"a":1} x P{__error__="JSONParserErr", __error_details__="text after the value at byte 8", a="1"}`},
 		{`| json`, `[1]`, `[1] P{__error__="JSONParserErr", __error_details__="the line is no JSON object"}`},
-		{`| json s="servers[0]", ua="h[\"User-Agent\"]", h, none="x.y", n="n"`, `{"servers":["a","b"],"h":{"User-Agent":"c\"u"},"n":null}`,
-			`{"servers":["a","b"],"h":{"User-Agent":"c\"u"},"n":null} P{h="{\"User-Agent\":\"c\\\"u\"}", n="", none="", s="a", ua="c\"u"}`},
+		{
+			`| json s="servers[0]", ua="h[\"User-Agent\"]", h, none="x.y", n="n"`, `{"servers":["a","b"],"h":{"User-Agent":"c\"u"},"n":null}`,
+			`{"servers":["a","b"],"h":{"User-Agent":"c\"u"},"n":null} P{h="{\"User-Agent\":\"c\\\"u\"}", n="", none="", s="a", ua="c\"u"}`,
+		},
 		{`| json l="servers", d="a.b[1].c"`, `{"servers":["a", "b"],"a":{"b":[0,{"c":7}]}}`, `{"servers":["a", "b"],"a":{"b":[0,{"c":7}]}} P{d="7", l="[\"a\", \"b\"]"}`},
 		{`| json app="a"`, `{"a":1}`, `{"a":1} P{app_extracted="1"}`},
 		{`| json x="a"`, `nope`, `nope P{__error__="JSONParserErr", __error_details__="the line is no JSON object", x=""}`},
@@ -107,6 +113,8 @@ func TestStages(t *testing.T) {
 		{`| logfmt --keep-empty`, `a=1 e= f`, `a=1 e= f P{a="1", e="", f=""}`},
 		{`| logfmt`, `a=1 a=2 =v foo=bar=buzz fo"o=bar b=3`, `a=1 a=2 =v foo=bar=buzz fo"o=bar b=3 P{a="1", b="3"}`},
 		{`| logfmt --strict`, `a=1 foo=bar=buzz b=3`, `a=1 foo=bar=buzz b=3 P{__error__="LogfmtParserErr", __error_details__="unexpected = in a value at byte 11", a="1"}`},
+		{`| logfmt`, `a="C:\path" b="x'y\'" c=1`, `a="C:\path" b="x'y\'" c=1 P{b="x'y'", c="1"}`},
+		{`| logfmt --strict`, `a="\q" b=1`, `a="\q" b=1 P{__error__="LogfmtParserErr", __error_details__="unknown escape at byte 3"}`},
 		{`| logfmt --strict`, `a="open`, `a="open P{__error__="LogfmtParserErr", __error_details__="quoted value without an end at byte 7"}`},
 		{`| logfmt`, `a="x \"y\" \u00e4" app=z`, `a="x \"y\" \u00e4" app=z P{a="x \"y\" ä", app_extracted="z"}`},
 		{`| logfmt host, ip="fwd", none="x"`, `host=h fwd="1.2.3.4" other=o`, `host=h fwd="1.2.3.4" other=o P{host="h", ip="1.2.3.4", none=""}`},
@@ -159,9 +167,10 @@ func TestStages(t *testing.T) {
 		// Formats.
 		{`| line_format "{{.app}} {{.id}} {{.none}}-{{__line__}}"`, `x`, `web 7 -x`},
 		{`| logfmt | line_format "{{.query | upper}} {{div .d 1000}}"`, `query=q d=3000`, `Q 3 P{d="3000", query="q"}`},
-		{`| line_format "{{.app}}" | line_format "{{__line__}}!"`, `x`, `x!`},
+		{`| line_format "{{.app}}" | line_format "{{__line__}}!"`, `x`, `web!`},
+		{`| label_format b="{{__line__}}"`, `x`, `x P{b="x"}`},
 		{`| line_format "{{div 1 0}}"`, `x`, `x P{__error__="TemplateFormatErr", __error_details__="error calling div: division by zero"}`},
-		{`| line_format "{{range 1000000000}}{{end}}"`, `x`, `x P{__error__="TemplateFormatErr", __error_details__="error calling __range__: range over too many elements"}`},
+		{`| line_format "{{range 1000000000}}{{end}}"`, `x`, `x P{__error__="TemplateFormatErr", __error_details__="error calling __tick__: ranges go over too many elements"}`},
 		{`| line_format "{{range $i, $q := fromJson __line__}}{{$i}}{{$q}},{{end}}"`, `[1,"b"]`, `01,1b,`},
 		{`| line_format "{{if contains \"rr\" __line__}}yes{{else}}no{{end}}"`, `error`, `yes`},
 		{`| line_format "{{with .app}}{{.}}{{end}}{{$.id}}"`, `error`, `web7`},

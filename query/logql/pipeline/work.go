@@ -87,13 +87,13 @@ type work struct {
 	// Of the line:
 	time    int64
 	body    string
-	line    string // the body before any stage, for templates
 	stream  *labels.Set
 	meta    *labels.Set
 	base    *base
 	entries []entry
 	names   bloom
-	changed [2]bool // stream's labels, metadata's labels: not what they were
+	index   map[string]int // of entries, once they are many
+	changed [2]bool        // stream's labels, metadata's labels: not what they were
 	err     string
 	details string
 
@@ -108,7 +108,7 @@ func newWork(t *labels.Table) *work {
 }
 
 func (w *work) begin(l Line) {
-	w.time, w.body, w.line = l.Time, l.Body, l.Body
+	w.time, w.body = l.Time, l.Body
 	w.err, w.details = "", ""
 	w.changed = [2]bool{}
 	if l.Stream == nil {
@@ -123,6 +123,21 @@ func (w *work) begin(l Line) {
 	}
 	w.entries = append(w.entries[:0], w.base.entries...)
 	w.names = w.base.names
+	if len(w.index) > 0 {
+		clear(w.index)
+	}
+	if len(w.entries) > fewEntries {
+		w.indexAll()
+	}
+}
+
+func (w *work) indexAll() {
+	if w.index == nil {
+		w.index = map[string]int{}
+	}
+	for i := range w.entries {
+		w.index[w.entries[i].name] = i
+	}
 }
 
 func (w *work) baseOf(p basePair) *base {
@@ -155,12 +170,33 @@ func (w *work) find(name string) int {
 	if !w.names.has(name) {
 		return -1
 	}
+	if len(w.entries) > fewEntries {
+		if i, ok := w.index[name]; ok {
+			return i
+		}
+		return -1
+	}
 	for i := range w.entries {
 		if w.entries[i].name == name {
 			return i
 		}
 	}
 	return -1
+}
+
+// fewEntries are found without an index. A line that has many more, by mistake
+// or to do harm, must not cost the square of them.
+const fewEntries = 64
+
+func (w *work) append(e entry) {
+	w.names.add(e.name)
+	w.entries = append(w.entries, e)
+	switch n := len(w.entries); {
+	case n == fewEntries+1:
+		w.indexAll()
+	case n > fewEntries:
+		w.index[e.name] = n - 1
+	}
 }
 
 func (w *work) lookup(name string) (string, bool) {
@@ -193,8 +229,7 @@ func (w *work) set(name, value string, c category) {
 	}
 	i := w.find(name)
 	if i < 0 {
-		w.names.add(name)
-		w.entries = append(w.entries, entry{name, value, c})
+		w.append(entry{name, value, c})
 		if c < parsed {
 			w.changed[c] = true
 		}
@@ -247,7 +282,7 @@ func (w *work) extractedName(name string) string {
 // counts if first is true, else the last.
 func (w *work) extract(name, value string, want names, first bool) {
 	name = w.extractedName(name)
-	if !want.has(name) {
+	if !want.has(name) || reserved(name) {
 		return
 	}
 	if first {
@@ -256,6 +291,12 @@ func (w *work) extract(name, value string, want names, first bool) {
 		}
 	}
 	w.set(name, value, parsed)
+}
+
+// reserved says that name is of what the stages tell of a line: no line can say
+// so itself.
+func reserved(name string) bool {
+	return strings.HasPrefix(name, "__error") && (name == ErrorLabel || name == DetailsLabel)
 }
 
 func (w *work) fail(kind, details string) { w.err, w.details = kind, details }

@@ -18,6 +18,7 @@ type Query struct {
 type builder struct {
 	args  map[string]any
 	facts bool // something of the facts was asked for
+	raw   bool // a line may count more than once, or as it was before it was corrected
 }
 
 func newBuilder(tenant string) *builder { return &builder{args: map[string]any{"tenant": tenant}} }

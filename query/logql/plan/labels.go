@@ -132,12 +132,11 @@ func (b *builder) label(name string) string {
 		return "''"
 	}
 	// The first one with a value counts.
-	is := "k = " + b.text(name)
-	if strings.Contains(name, "_") {
-		is = keyLabel + " = " + b.text(name)
-	}
+	is := keyLabel + " = " + b.text(name)
 	if of := strings.TrimSuffix(name, extracted); byName[of] != nil {
 		is = keyLabel + " IN (" + b.text(name) + ", " + b.text(of) + ")"
+	} else if !strings.Contains(name, "_") {
+		is = "k = " + b.text(name)
 	}
 	return "arrayFirst((v, k) -> v != '' AND " + is + ", mapValues(attributes), mapKeys(attributes))"
 }

@@ -107,7 +107,11 @@ const rawColumns = "ts, namespace, function, version, instance, host, stream, se
 // from is the FROM and the WHERE of lines, with the facts of their requests if
 // some were asked for.
 func (b *builder) from(c *conditions, e *logql.LogExpr, since, until int64) string {
-	lines := "FROM logs FINAL\n" + b.which(c, since, until)
+	table := "logs FINAL"
+	if b.raw {
+		table = "logs"
+	}
+	lines := "FROM " + table + "\n" + b.which(c, since, until)
 	if !b.facts {
 		return lines
 	}

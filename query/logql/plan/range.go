@@ -82,17 +82,15 @@ func ForRange(e logql.MetricExpr, tenant string, s Steps) (*Range, bool) {
 	if origin < 0 || until < 0 || s.End > math.MaxInt64-length {
 		return nil, false
 	}
-	groups := make([]string, len(by))
+	var groups, aliases strings.Builder
 	for i, name := range by {
-		groups[i] = b.label(name) + " AS g" + strconv.Itoa(i) + ", "
+		groups.WriteString(b.label(name) + " AS g" + strconv.Itoa(i) + ", ")
+		aliases.WriteString(", g" + strconv.Itoa(i))
 	}
 	bucket := b.bucket(r, origin, length)
-	sql := "SELECT " + bucket + " AS bucket, " + strings.Join(groups, "") + value + " AS value, count() AS lines\n" +
-		b.from(&c, inner.Range.Log, since, until) + "\nGROUP BY bucket"
-	for i := range by {
-		sql += ", g" + strconv.Itoa(i)
-	}
-	r.Query = Query{sql + "\nORDER BY bucket", b.args}
+	sql := "SELECT " + bucket + " AS bucket, " + groups.String() + value + " AS value, count() AS lines\n" +
+		b.from(&c, inner.Range.Log, since, until) + "\nGROUP BY bucket" + aliases.String() + "\nORDER BY bucket"
+	r.Query = Query{sql, b.args}
 	return r, true
 }
 
@@ -122,7 +120,12 @@ func grouped(e logql.MetricExpr) (inner *logql.RangeAggregation, by []string, ok
 	}
 	by = slices.Clone(g.Labels)
 	slices.Sort(by)
-	return inner, slices.Compact(by), true
+	by = slices.Compact(by)
+	if u := inner.Range.Unwrap; u != nil && inner.Grouping == nil {
+		// What becomes the value is no label of the series any more.
+		by = slices.DeleteFunc(by, func(name string) bool { return name == u.Label })
+	}
+	return inner, by, true
 }
 
 // joins says that outer of the values of several series is inner of all their

@@ -3,6 +3,8 @@ package plan
 import (
 	"regexp"
 	"strings"
+
+	"github.com/coldscope/coldscope/internal/schema"
 )
 
 // A line may be stored several times, the newest revision of it counting: it may
@@ -53,34 +55,5 @@ var (
 	ofKey     = regexp.MustCompile(`^(namespace|function) (=|!=|IN|NOT IN) [^ ]`)
 )
 
-// contains is the condition that a line's text has v in it. The text is stored
-// without the request's ID (see internal/schema), and to put that back takes half
-// as long as the search. So it is put back only where v may lie over the ID: an
-// ID that was taken out has no other bytes than IDs have, and none of these
-// beside it.
-func (b *builder) contains(v string) string {
-	pattern := b.text("%" + likeEscapes.Replace(v) + "%")
-	if strings.Contains(v, "\x01") { // stands for the ID
-		return "body LIKE " + pattern
-	}
-	var over []string
-	for _, at := range idBytes.FindAllStringIndex(v, -1) {
-		run, first, last := v[at[0]:at[1]], at[0] == 0, at[1] == len(v)
-		switch {
-		case first && last:
-			over = append(over, "position(request_id, "+b.text(run)+") > 0")
-		case first:
-			over = append(over, "endsWith(request_id, "+b.text(run)+")")
-		case last:
-			over = append(over, "startsWith(request_id, "+b.text(run)+")")
-		default:
-			over = append(over, "request_id = "+b.text(run))
-		}
-	}
-	if len(over) == 0 {
-		return "packed LIKE " + pattern
-	}
-	return "(packed LIKE " + pattern + " OR (" + strings.Join(over, " OR ") + ") AND body LIKE " + pattern + ")"
-}
-
-var idBytes = regexp.MustCompile(`[0-9A-Za-z_-]+`)
+// contains is the condition that a line's text has v in it.
+func (b *builder) contains(v string) string { return schema.TextContains(v, b.text) }

@@ -8,14 +8,11 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/coldscope/coldscope/internal/clickhouse/clickhousetest"
 	"github.com/coldscope/coldscope/internal/faas"
 	"github.com/coldscope/coldscope/internal/schema"
 	"github.com/coldscope/coldscope/query/logql"
 	"github.com/coldscope/coldscope/query/read/readtest"
 )
-
-func TestMain(m *testing.M) { clickhousetest.Main(m) }
 
 const (
 	first  = "cb792a42-d5e6-d514-96dc-6da958266531"
