@@ -65,35 +65,34 @@ func packed[T any](name string, get func(*T) (body, requestID string)) column[T]
 	}}
 }
 
-// TextContains is the condition on rows of logs that a line's text has v in it;
-// param makes a String of a query's parameter, and is called in the order in which
-// they stand in the condition. To make body of packed takes half
-// as long as to search it, so that is done only for lines where v may lie over the
-// ID that was taken out: an ID has no other bytes than IDs have, and none of them
-// beside it.
-func TextContains(v string, param func(string) string) string {
-	if strings.Contains(v, idPlace) {
-		return "position(body, " + param(v) + ") > 0"
-	}
-	packed := "position(packed, " + param(v) + ") > 0"
-	var over []string
+// TextContains is the condition on rows of logs that a line's text has v in it.
+// param makes a value a parameter of that type, and is called in the order in
+// which they stand in the condition; the condition is the same for all v.
+//
+// To make body of packed takes half as long as to search it, so that is done only
+// for lines where v may lie over the ID that was taken out: an ID has no other
+// bytes than IDs have, and none of them beside it.
+func TextContains(v string, param func(v any, kind string) string) string {
+	const never = idPlace + idPlace // is in no text and in no ID
+	text, whole, first, last, inner := v, never, never, never, []string{}
 	for _, at := range idBytes.FindAllStringIndex(v, -1) {
-		run, first, last := v[at[0]:at[1]], at[0] == 0, at[1] == len(v)
-		switch {
-		case first && last:
-			over = append(over, "position(request_id, "+param(run)+") > 0")
-		case first:
-			over = append(over, "endsWith(request_id, "+param(run)+")")
-		case last:
-			over = append(over, "startsWith(request_id, "+param(run)+")")
+		switch run := v[at[0]:at[1]]; {
+		case run == v:
+			whole = v
+		case at[0] == 0:
+			first = run
+		case at[1] == len(v):
+			last = run
 		case len(run) >= shortestID:
-			over = append(over, "request_id = "+param(run))
+			inner = append(inner, run)
 		}
 	}
-	if len(over) == 0 {
-		return packed
+	if strings.Contains(v, idPlace) { // stands for an ID in packed, for nothing in body
+		text, first = never, ""
 	}
-	return "(" + packed + " OR (" + strings.Join(over, " OR ") + ") AND position(body, " + param(v) + ") > 0)"
+	return "(position(packed, " + param(text, "String") + ") > 0 OR (position(request_id, " + param(whole, "String") +
+		") > 0 OR endsWith(request_id, " + param(first, "String") + ") OR startsWith(request_id, " + param(last, "String") +
+		") OR has(" + param(inner, "Array(String)") + ", request_id)) AND position(body, " + param(v, "String") + ") > 0)"
 }
 
 var idBytes = regexp.MustCompile(`[0-9A-Za-z_-]+`)

@@ -81,9 +81,9 @@ func (c *conditions) text(t Text) {
 		return
 	}
 	var values []any
-	sql := schema.TextContains(t.Text, func(v string) string {
+	sql := schema.TextContains(t.Text, func(v any, kind string) string {
 		values = append(values, v)
-		return "{:String}"
+		return "{:" + kind + "}"
 	})
 	if t.Not {
 		sql = "NOT (" + sql + ")"

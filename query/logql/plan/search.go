@@ -56,4 +56,4 @@ var (
 )
 
 // contains is the condition that a line's text has v in it.
-func (b *builder) contains(v string) string { return schema.TextContains(v, b.text) }
+func (b *builder) contains(v string) string { return schema.TextContains(v, b.param) }
