@@ -73,7 +73,10 @@ func (b *bench) queries(ctx context.Context) error {
 	}
 	for _, q := range questions() {
 		if err := b.ask(ctx, a, q); err != nil {
-			return fmt.Errorf("%s: %w", q.name, err)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			b.add(Result{Name: q.name, Target: q.target, State: "failed", Note: err.Error()})
 		}
 	}
 	return b.crowd(ctx, a)

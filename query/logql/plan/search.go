@@ -2,6 +2,7 @@ package plan
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/coldscope/coldscope/internal/schema"
@@ -46,6 +47,17 @@ func (b *builder) which(c *conditions, since, until int64) string {
 		s += "\nWHERE " + strings.TrimPrefix(and(behind), "\n    AND ")
 	}
 	return s
+}
+
+// OfRequest says whether the lines are those of one request, which are found as
+// fast in a long time as in a short one.
+func (l *Lines) OfRequest() bool {
+	b := newBuilder("")
+	c, _ := b.log(l.log)
+	return slices.ContainsFunc(c.lines, func(sql string) bool {
+		match := oneRequest.FindStringSubmatch(sql)
+		return match != nil && b.args[match[1]] != ""
+	})
 }
 
 var (

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -106,6 +107,9 @@ func TestWhich(t *testing.T) {
 		c, rest := b.log(e.(*logql.LogExpr))
 		if len(rest) > 0 || len(want) == 0 {
 			t.Fatalf("%s: %d stages are left, %d lines are wanted", query, len(rest), len(want))
+		}
+		if one := strings.Contains(query, "request_id=\"") && !strings.Contains(query, `request_id=""`); ForLines(e.(*logql.LogExpr)).OfRequest() != one {
+			t.Errorf("%s: is of one request: %v", query, !one)
 		}
 		sql := "SELECT groupArray(offset) " + b.from(&c, e.(*logql.LogExpr), since, until)
 		if diff := cmp.Diff(want, offsets(sql, b.args)); diff != "" {
