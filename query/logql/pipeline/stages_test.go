@@ -86,8 +86,10 @@ func TestStages(t *testing.T) {
 
 		// json.
 		{`| json`, `{"a.b":{"c":"d"},"e":"f"}`, `{"a.b":{"c":"d"},"e":"f"} P{a_b_c="d", e="f"}`},
-		{`| json`, `{"n":1.50,"t":true,"z":null,"l":[1,{"x":2}],"s":"","u":"\u00e4\n"}`,
-			`{"n":1.50,"t":true,"z":null,"l":[1,{"x":2}],"s":"","u":"\u00e4\n"} P{n="1.50", s="", t="true", u="ä\n"}`},
+		{
+			`| json`, `{"n":1.50,"t":true,"z":null,"l":[1,{"x":2}],"s":"","u":"\u00e4\n"}`,
+			`{"n":1.50,"t":true,"z":null,"l":[1,{"x":2}],"s":"","u":"\u00e4\n"} P{n="1.50", s="", t="true", u="ä\n"}`,
+		},
 		{`| json`, `{"app":"x","id":"y"}`, `{"app":"x","id":"y"} M{} P{app_extracted="x", id="y"}`},
 		{`| json`, `{"a":1,"a":2,"1x":3,"q-r":4,"ä":5," p ":6}`, `{"a":1,"a":2,"1x":3,"q-r":4,"ä":5," p ":6} P{_="5", _1x="3", a="1", p="6", q_r="4"}`},
 		{`| json`, `{"a":{"1":2}}`, `{"a":{"1":2}} P{a_1="2"}`},
@@ -96,8 +98,10 @@ func TestStages(t *testing.T) {
 		{`| json`, `{"a":1,"b"}`, `{"a":1,"b"} P{__error__="JSONParserErr", __error_details__="no colon after a key at byte 10", a="1"}`},
 		{`| json`, `{"a":1} x`, `{"a":1} x P{__error__="JSONParserErr", __error_details__="text after the value at byte 8", a="1"}`},
 		{`| json`, `[1]`, `[1] P{__error__="JSONParserErr", __error_details__="the line is no JSON object"}`},
-		{`| json s="servers[0]", ua="h[\"User-Agent\"]", h, none="x.y", n="n"`, `{"servers":["a","b"],"h":{"User-Agent":"c\"u"},"n":null}`,
-			`{"servers":["a","b"],"h":{"User-Agent":"c\"u"},"n":null} P{h="{\"User-Agent\":\"c\\\"u\"}", n="", none="", s="a", ua="c\"u"}`},
+		{
+			`| json s="servers[0]", ua="h[\"User-Agent\"]", h, none="x.y", n="n"`, `{"servers":["a","b"],"h":{"User-Agent":"c\"u"},"n":null}`,
+			`{"servers":["a","b"],"h":{"User-Agent":"c\"u"},"n":null} P{h="{\"User-Agent\":\"c\\\"u\"}", n="", none="", s="a", ua="c\"u"}`,
+		},
 		{`| json l="servers", d="a.b[1].c"`, `{"servers":["a", "b"],"a":{"b":[0,{"c":7}]}}`, `{"servers":["a", "b"],"a":{"b":[0,{"c":7}]}} P{d="7", l="[\"a\", \"b\"]"}`},
 		{`| json app="a"`, `{"a":1}`, `{"a":1} P{app_extracted="1"}`},
 		{`| json x="a"`, `nope`, `nope P{__error__="JSONParserErr", __error_details__="the line is no JSON object", x=""}`},
