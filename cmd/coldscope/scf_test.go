@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -57,7 +58,7 @@ func TestSCF(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if last = fmt.Sprint(len(logs.Response.Data)); len(logs.Response.Data) == 1 {
+		if last = strconv.Itoa(len(logs.Response.Data)); len(logs.Response.Data) == 1 {
 			last = *logs.Response.Data[0].Log
 		}
 		return last == want

@@ -60,12 +60,12 @@ func (s *signed) request(t testing.TB) *http.Request {
 		return v
 	}
 	names := append([]string{"content-type", "host"}, s.headers...)
-	canonical := s.method + "\n/\n" + s.query + "\ncontent-type:" + value(r.Header.Get("Content-Type")) + "\nhost:" + value(s.host) + "\n"
+	lines := []string{s.method, "/", s.query, "content-type:" + value(r.Header.Get("Content-Type")), "host:" + value(s.host)}
 	for _, name := range s.headers {
-		canonical += name + ":" + value(r.Header.Get(name)) + "\n"
+		lines = append(lines, name+":"+value(r.Header.Get(name)))
 	}
 	payload := sha256.Sum256([]byte(s.body))
-	canonical += "\n" + strings.Join(names, ";") + "\n" + hex.EncodeToString(payload[:])
+	canonical := strings.Join(append(lines, "", strings.Join(names, ";"), hex.EncodeToString(payload[:])), "\n")
 	hash := sha256.Sum256([]byte(canonical))
 	scope := s.date + "/" + s.service + "/tc3_request"
 	mac := func(key, text string) string {
