@@ -14,8 +14,8 @@ WHERE tenant = {tenant:String}
         (
             SELECT function, request_id
             FROM logs FINAL
-            WHERE {keyword:String} != ''
-                AND tenant = {tenant:String}
+            WHERE tenant = {tenant:String}
+                AND {keyword:String} != ''
                 AND namespace = {namespace:String}
                 AND ({function:String} = '' OR function = {function:String})
                 AND ({request:String} = '' OR request_id = {request:String})
