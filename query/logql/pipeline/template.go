@@ -298,7 +298,7 @@ func rename(w *work, from, to string) {
 	if i := w.find(from); i >= 0 && w.entries[i].category != gone {
 		e := w.entries[i]
 		w.removeAt(i)
-		w.set(to, e.value, e.category)
+		w.set(to, e.value, parsed)
 	}
 }
 
