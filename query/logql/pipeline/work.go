@@ -220,8 +220,9 @@ func (w *work) get(name string) string {
 	return v
 }
 
-// set gives the label name a value, whatever it was before.
-func (w *work) set(name, value string, c category) {
+// set gives the label name a value, whatever it was before. It is of the parsed
+// ones from then on.
+func (w *work) set(name, value string) {
 	switch name {
 	case ErrorLabel:
 		w.err = value
@@ -232,20 +233,14 @@ func (w *work) set(name, value string, c category) {
 	}
 	i := w.find(name)
 	if i < 0 {
-		w.append(entry{name, value, c})
-		if c < parsed {
-			w.changed[c] = true
-		}
+		w.append(entry{name, value, parsed})
 		return
 	}
 	e := &w.entries[i]
 	if e.category < parsed {
 		w.changed[e.category] = true
 	}
-	if c < parsed {
-		w.changed[c] = true
-	}
-	e.value, e.category = value, c
+	e.value, e.category = value, parsed
 }
 
 func (w *work) remove(name string) {
@@ -293,7 +288,7 @@ func (w *work) extract(name, value string, want names, first bool) {
 			return
 		}
 	}
-	w.set(name, value, parsed)
+	w.set(name, value)
 }
 
 // reserved says that name is of what the stages tell of a line: no line can say
