@@ -34,8 +34,9 @@ type merger struct {
 	toWriter  chan *batch
 	written   chan writeResult
 
-	owed  owed
-	looks looks
+	owed   owed
+	paying time.Duration // how long it took the last time
+	looks  looks
 }
 
 type writeResult struct {
@@ -107,7 +108,7 @@ func (m *merger) loop(ctx context.Context) {
 			m.correlator.Advance(time.Now())
 			m.gather()
 		}
-		if m.owed.due() {
+		if m.owed.due(m.paying) {
 			m.pay(ctx)
 		}
 		m.orderLook(time.Now())
@@ -120,7 +121,7 @@ func (m *merger) loop(ctx context.Context) {
 func (m *merger) nextStep() (time.Duration, bool) {
 	const tick = 50 * time.Millisecond
 	switch {
-	case m.correlator.Held() > 0, len(m.owed.to) > 0:
+	case m.correlator.Held() > 0, len(m.owed.spans) > 0:
 		return tick, true
 	case m.gathering.pending() && !m.writing:
 		return max(m.cfg.Commit-time.Since(m.lastWrite), 0), true
