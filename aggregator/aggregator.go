@@ -56,6 +56,9 @@ type Config struct {
 	// store, for what other aggregators have written of it; none if this is the
 	// store's only one.
 	Looks []time.Duration `yaml:"-"`
+	// Patience is how long a request waits for room, before its sender is told
+	// to come again.
+	Patience time.Duration `yaml:"-"`
 	// Drain is how long Run goes on writing what it has settled after its context ended.
 	Drain time.Duration `yaml:"-"`
 	// OTLPGRPC is HOST:PORT of OTLP over gRPC; empty for none. Default
@@ -84,6 +87,7 @@ func DefaultConfig() Config {
 		BatchRows: 50_000,
 		Pending:   64 << 20,
 		Recall:    10 * time.Minute,
+		Patience:  5 * time.Second,
 		Drain:     10 * time.Second,
 		OTLPGRPC:  DefaultOTLPGRPC,
 		Ingest:    ingest.DefaultConfig(),
@@ -147,6 +151,7 @@ type Aggregator struct {
 	stopped     chan struct{}       // closed when Run takes nothing more
 	pending     atomic.Int64        // bytes that are taken in
 	reading     atomic.Int64        // bytes of requests that are being read
+	calls       atomic.Int64        // over gRPC that are under way
 	room        *semaphore.Weighted // of Config.Pending bytes, for what is made of them
 }
 

@@ -164,7 +164,7 @@ func TestRoomWaits(t *testing.T) {
 			t.Fatal(err)
 		}
 		leave()
-		if h := observed(t, a.metrics.roomWaits); h.GetSampleCount() != 2 || h.GetSampleSum() != (patience+time.Second).Seconds() {
+		if h := observed(t, a.metrics.roomWaits); h.GetSampleCount() != 2 || h.GetSampleSum() != (a.cfg.Patience+time.Second).Seconds() {
 			t.Errorf("waits: %v", h)
 		}
 	})
