@@ -93,11 +93,10 @@ func TestTail(t *testing.T) {
 	defer server.Close()
 	defer q.Close()
 	query := url.Values{"query": {`{function="inference"}`}, "start": {readtest.At(-1).Format(time.RFC3339Nano)}}
-	client, response, err := websocket.Dial(t.Context(), server.URL+loki.TailPath+"?"+query.Encode(), nil)
+	client, _, err := websocket.Dial(t.Context(), server.URL+loki.TailPath+"?"+query.Encode(), nil) //nolint:bodyclose // it closes what there is to close
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
 	defer func() { _ = client.CloseNow() }()
 	if _, b, err := client.Read(t.Context()); err != nil || !strings.Contains(string(b), "listening soon n=1") {
 		t.Errorf("%s %v", b, err)

@@ -324,13 +324,13 @@ func TestTail(t *testing.T) {
 	write(time.Minute, "old")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	client, response, err := websocket.Dial(ctx, server.URL+loki.TailPath+"?query="+url.QueryEscape(`{function="f"} != "not this"`), &websocket.DialOptions{
+	//nolint:bodyclose // it closes what there is to close
+	client, _, err := websocket.Dial(ctx, server.URL+loki.TailPath+"?query="+url.QueryEscape(`{function="f"} != "not this"`), &websocket.DialOptions{
 		HTTPHeader: http.Header{"X-Scope-Orgid": {"acme"}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
 	defer func() { _ = client.CloseNow() }()
 	next := func() string {
 		t.Helper()
@@ -369,11 +369,11 @@ func TestTail(t *testing.T) {
 	if _, _, err := client.Read(ctx); websocket.CloseStatus(err) != websocket.StatusGoingAway {
 		t.Error(err)
 	}
+	//nolint:bodyclose // it closes what there is to close
 	_, refused, err := websocket.Dial(ctx, server.URL+loki.TailPath+"?query="+url.QueryEscape(`{function="f"}`), nil)
 	if err == nil || refused.StatusCode != http.StatusTooManyRequests {
 		t.Fatal(err)
 	}
-	refused.Body.Close()
 	if code, body := ask(t, api, "/tail", params{"query": "vector(1)"}); code != 400 {
 		t.Error(code, body)
 	}
