@@ -15,47 +15,69 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/coldscope/coldscope/internal/wire"
 	"github.com/coldscope/coldscope/query/api"
 	"github.com/coldscope/coldscope/query/erase"
+	"github.com/coldscope/coldscope/query/limit"
 	"github.com/coldscope/coldscope/query/logql/engine"
 	"github.com/coldscope/coldscope/query/loki"
 	"github.com/coldscope/coldscope/query/read"
 )
 
-// Config bounds what the service does at once.
+// Config bounds what the service does at once, and what one query may cost.
 type Config struct {
-	// MaxConcurrent is how many requests are answered at the same time.
-	MaxConcurrent int
+	// MaxConcurrent is how many requests are answered at the same time. Default 16.
+	MaxConcurrent int `yaml:"max_concurrent"`
+	// MaxConcurrentPerTenant is how many of them may be one tenant's: others then
+	// need not wait behind it. Default 12.
+	MaxConcurrentPerTenant int `yaml:"max_concurrent_per_tenant"`
+	// MaxTailsPerTenant is how many live tails of one tenant there may be. Default 64.
+	MaxTailsPerTenant int `yaml:"max_tails_per_tenant"`
 	// MaxWait is how long a request waits for its turn before it is sent away
-	// with 503 and Retry-After.
-	MaxWait time.Duration
+	// with Retry-After and 503, or 429 if the tenant itself has all that it may
+	// have. Default 5s.
+	MaxWait time.Duration `yaml:"max_wait"`
+	// Limits are those of one query. One that goes beyond them is ended by the
+	// engine and answered with a problem that says what to do.
+	Limits limit.Query `yaml:"limits"`
 }
 
 // DefaultConfig fits the embedded engine on a small host.
-func DefaultConfig() Config { return Config{MaxConcurrent: 16, MaxWait: 5 * time.Second} }
+func DefaultConfig() Config {
+	return Config{MaxConcurrent: 16, MaxConcurrentPerTenant: 12, MaxTailsPerTenant: 64, MaxWait: 5 * time.Second, Limits: limit.DefaultQuery()}
+}
 
 // Validate reports everything that is wrong in c.
 func (c Config) Validate() error {
 	var errs []error
-	if c.MaxConcurrent < 1 {
-		errs = append(errs, fmt.Errorf("max_concurrent is %d: at least 1 is needed", c.MaxConcurrent))
+	for key, n := range map[string]int{
+		"max_concurrent": c.MaxConcurrent, "max_concurrent_per_tenant": c.MaxConcurrentPerTenant, "max_tails_per_tenant": c.MaxTailsPerTenant,
+	} {
+		if n < 1 {
+			errs = append(errs, fmt.Errorf("query.%s: %d: at least 1 is needed", key, n))
+		}
 	}
 	if c.MaxWait < 0 {
-		errs = append(errs, fmt.Errorf("max_wait is %s: it cannot be negative", c.MaxWait))
+		errs = append(errs, fmt.Errorf("query.max_wait: %s: it cannot be negative", c.MaxWait))
+	}
+	if err := c.Limits.Validate(); err != nil {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			errs = append(errs, errors.New("query.limits."+line))
+		}
 	}
 	return errors.Join(errs...)
 }
 
 // Query is the service. It runs nothing of its own: it works while its handler
-// is called. Close ends what would not end by itself.
+// is called, and has nothing to stop but what EndTails ends.
 type Query struct {
-	cfg     Config
 	api     *api.API
 	eraser  *erase.Eraser
 	loki    *loki.API
-	turns   chan struct{} // as many tokens as requests may run
+	turns   *limit.Turns
 	handled *prometheus.HistogramVec
 	running prometheus.Gauge
 	refused prometheus.Counter
@@ -68,11 +90,9 @@ func New(cfg Config, conn driver.Conn, logger *slog.Logger, registerer prometheu
 		return nil, fmt.Errorf("configure query: %w", err)
 	}
 	q := &Query{
-		cfg:    cfg,
-		api:    api.New(read.New(conn), logger, time.Now),
+		api:    api.New(read.NewLimited(conn, cfg.Limits), logger, time.Now),
 		eraser: erase.New(conn, logger),
-		loki:   loki.New(engine.New(conn, engine.DefaultLimits()), logger, time.Now),
-		turns:  make(chan struct{}, cfg.MaxConcurrent),
+		turns:  limit.NewTurns(cfg.MaxConcurrent, cfg.MaxConcurrentPerTenant, cfg.MaxWait),
 		handled: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "coldscope_query_request_duration_seconds",
 			Help:    "How long the API took to answer, by route and status code.",
@@ -85,6 +105,10 @@ func New(cfg Config, conn driver.Conn, logger *slog.Logger, registerer prometheu
 			Name: "coldscope_query_requests_refused_total", Help: "API requests sent away because too many were running.",
 		}),
 	}
+	tails := limit.NewTurns(maxTails, cfg.MaxTailsPerTenant, 0)
+	q.api.Bound(q.turns, tails)
+	q.loki = loki.New(engine.New(conn, engine.WithLimits(cfg.Limits)), logger, time.Now)
+	q.loki.Bound(q.turns, tails)
 	for _, c := range []prometheus.Collector{q.handled, q.running, q.refused} {
 		if err := registerer.Register(c); err != nil {
 			return nil, fmt.Errorf("register query metrics: %w", err)
@@ -93,9 +117,14 @@ func New(cfg Config, conn driver.Conn, logger *slog.Logger, registerer prometheu
 	return q, nil
 }
 
-// Close ends the requests of clients that follow lines for as long as they
-// like. All others end by themselves.
-func (q *Query) Close() { q.loki.Close() }
+// EndTails ends the answers that would go on for ever: the service is to stop.
+func (q *Query) EndTails() {
+	q.api.EndTails()
+	q.loki.EndTails()
+}
+
+// maxTails is how many live tails there may be.
+const maxTails = 1000
 
 // Handler answers everything under api.Prefix ("/api/v1/") and loki.Prefix
 // ("/loki/api/v1/").
@@ -113,23 +142,20 @@ func (q *Query) Handler() http.Handler {
 }
 
 func (q *Query) serve(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == loki.TailPath { // lasts, and has a bound of its own
+	switch r.URL.Path { // what takes a turn each time that it looks
+	case api.TailPath:
+		q.api.ServeHTTP(w, r)
+		return
+	case loki.TailPath:
 		q.loki.ServeHTTP(w, r)
 		return
 	}
-	turn := time.NewTimer(q.cfg.MaxWait)
-	defer turn.Stop()
-	select {
-	case q.turns <- struct{}{}:
-	case <-r.Context().Done():
-		refuse(w, "the client went away")
-		return
-	case <-turn.C:
-		q.refused.Inc()
-		refuse(w, fmt.Sprintf("%d requests are being answered already: try again", q.cfg.MaxConcurrent))
+	done, err := q.turns.Take(r.Context(), wire.TenantOf(r.Context(), r.Header.Get(wire.HeaderTenant)))
+	if err != nil {
+		q.refuse(w, r, err)
 		return
 	}
-	defer func() { <-q.turns }()
+	defer done()
 	q.running.Inc()
 	defer q.running.Dec()
 	if r.URL.Path == erase.Path {
@@ -144,13 +170,23 @@ func (q *Query) serve(w http.ResponseWriter, r *http.Request) {
 	q.api.ServeHTTP(w, r)
 }
 
-// refuse answers with a problem (RFC 9457) that goes away by itself.
-func refuse(w http.ResponseWriter, detail string) {
-	w.Header().Set("Content-Type", "application/problem+json")
+// refuse answers with a problem (RFC 9457) that goes away by itself, or, where
+// Loki's clients ask, with its text.
+func (q *Query) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	p := limit.Problem{Status: http.StatusServiceUnavailable, Detail: "the client went away"}
+	if busy, ok := (limit.Query{}).Problem(err); ok {
+		q.refused.Inc()
+		p = busy
+	}
 	w.Header().Set("Retry-After", "1")
-	w.WriteHeader(http.StatusServiceUnavailable)
-	_ = json.NewEncoder(w).Encode(map[string]any{ // a client that has gone need not be told
-		"title": http.StatusText(http.StatusServiceUnavailable), "status": http.StatusServiceUnavailable, "detail": detail,
+	if strings.HasPrefix(r.URL.Path, loki.Prefix+"/") {
+		http.Error(w, p.Detail, p.Status)
+		return
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(huma.ErrorModel{ // a client that has gone need not be told
+		Type: p.Type, Title: http.StatusText(p.Status), Status: p.Status, Detail: p.Detail,
 	})
 }
 

@@ -79,19 +79,18 @@ func TestHandler(t *testing.T) {
 	}
 }
 
-// TestTail follows lines through all that a port puts before the API, while no
-// turn is free, until the service is closed.
-func TestTail(t *testing.T) {
+// TestLokiTail follows lines through all that a port puts before the API, until
+// the service is closed.
+func TestLokiTail(t *testing.T) {
 	conn := readtest.DB(t)
 	readtest.Sample(t, conn)
-	q, err := New(Config{MaxConcurrent: 1, MaxWait: time.Millisecond}, conn, discard(), prometheus.NewRegistry())
+	q, err := New(DefaultConfig(), conn, discard(), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
-	q.turns <- struct{}{} // somebody else's
 	server := httptest.NewServer(q.Handler())
 	defer server.Close()
-	defer q.Close()
+	defer q.EndTails()
 	query := url.Values{"query": {`{function="inference"}`}, "start": {readtest.At(-1).Format(time.RFC3339Nano)}}
 	client, _, err := websocket.Dial(t.Context(), server.URL+loki.TailPath+"?"+query.Encode(), nil) //nolint:bodyclose // it closes what there is to close
 	if err != nil {
@@ -101,7 +100,7 @@ func TestTail(t *testing.T) {
 	if _, b, err := client.Read(t.Context()); err != nil || !strings.Contains(string(b), "listening soon n=1") {
 		t.Errorf("%s %v", b, err)
 	}
-	q.Close()
+	q.EndTails()
 	if _, b, err := client.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusGoingAway {
 		t.Errorf("%s %v", b, err)
 	}
@@ -109,22 +108,40 @@ func TestTail(t *testing.T) {
 
 // TestTooMany sends away what gets no turn in time.
 func TestTooMany(t *testing.T) {
-	q, err := New(Config{MaxConcurrent: 1, MaxWait: time.Millisecond}, nil, discard(), prometheus.NewRegistry())
+	cfg := DefaultConfig()
+	cfg.MaxConcurrent, cfg.MaxConcurrentPerTenant, cfg.MaxWait = 2, 1, time.Millisecond
+	q, err := New(cfg, nil, discard(), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
-	q.turns <- struct{}{} // somebody else's
-	w := do(t, q.Handler(), http.MethodGet, "/api/v1/functions")
-	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "try again") {
-		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
+	take := func(tenant string) func() {
+		done, err := q.turns.Take(t.Context(), tenant)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return done
 	}
-	if n := testutil.ToFloat64(q.refused); n != 1 {
+	ask := func(tenant string, code int, says string) {
+		t.Helper()
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/v1/openapi.json", nil)
+		r.Header.Set("X-Scope-OrgID", tenant)
+		w := httptest.NewRecorder()
+		q.Handler().ServeHTTP(w, r)
+		if w.Code != code || !strings.Contains(w.Body.String(), says) || (w.Header().Get("Retry-After") != "") != (code != http.StatusOK) {
+			t.Errorf("%s: %d %v %.200s", tenant, w.Code, w.Header(), w.Body)
+		}
+	}
+	alice := take("alice")
+	ask("alice", http.StatusTooManyRequests, "1 of the tenant's requests")
+	ask("bob", http.StatusOK, "openapi")
+	bob := take("bob")
+	ask("carol", http.StatusServiceUnavailable, "2 requests are being answered")
+	if n := testutil.ToFloat64(q.refused); n != 2 {
 		t.Errorf("%v refused", n)
 	}
-	<-q.turns
-	if w := do(t, q.Handler(), http.MethodGet, "/api/v1/openapi.json"); w.Code != http.StatusOK {
-		t.Errorf("afterwards: %d", w.Code)
-	}
+	alice()
+	bob()
+	ask("alice", http.StatusOK, "openapi")
 }
 
 // TestStoreGone answers 503 while the store is away.

@@ -25,8 +25,6 @@ import (
 	"github.com/coldscope/coldscope/internal/wire"
 )
 
-func TestMain(m *testing.M) { clickhousetest.Main(m) }
-
 // output is what a command prints, while it runs.
 type output struct {
 	mu sync.Mutex
@@ -250,6 +248,14 @@ func TestTLSAndTokens(t *testing.T) {
 	if out, err := print(t, look...); err == nil || !strings.Contains(err.Error(), "a token is needed") {
 		t.Errorf("%s: %v", out, err)
 	}
+
+	// What scripts see of it.
+	me := newUser(t, "COLDSCOPE_CA_FILE="+cert)
+	me.run(t, look[:4]...).want(t, "no token", exitRefused, "a token is needed")
+	me.run(t, "context", "set", "acme", "--url", url, "--ca-file", cert, "--tenant", "acme", "--token-command", "echo "+reader.Token).want(t, "context set", 0)
+	me.run(t, "request", "req-1").want(t, "by a context", 0, "req-1")
+	me.run(t, "request", "req-1", "--tenant", "other").want(t, "another tenant", exitRefused, "may not act")
+	newUser(t, "COLDSCOPE_URL="+url).run(t, "request", "req-1").want(t, "an authority that is not known", exitUnreachable, "certificate")
 
 	for path, want := range map[string]int{"/": 200, "/ready": 200, "/-/healthy": 200, "/metrics": 401, "/api/v1/requests": 401, "/api/v1/collector/status": 401, "/debug/pprof/": 401} {
 		code, header, body := get("", path)

@@ -16,6 +16,7 @@ import (
 	"github.com/coldscope/coldscope/cmd/internal/process"
 	"github.com/coldscope/coldscope/internal/access"
 	"github.com/coldscope/coldscope/internal/conf"
+	"github.com/coldscope/coldscope/query"
 )
 
 func addAggregatorFlags(set *pflag.FlagSet) {
@@ -26,6 +27,7 @@ func addAggregatorFlags(set *pflag.FlagSet) {
 type config struct {
 	process.Config
 	Aggregator aggregator.Config
+	Query      query.Config
 }
 
 // loadConfig reads the file and lays the flags over it.
@@ -34,7 +36,7 @@ func loadConfig(f *process.Flags, set *pflag.FlagSet) (config, error) {
 	if err != nil {
 		return config{}, err
 	}
-	c := config{all, aggregator.DefaultConfig()}
+	c := config{all, aggregator.DefaultConfig(), query.DefaultConfig()}
 	if all.ClickHouse != "" { // others may write to a server, too
 		c.Aggregator = aggregator.Shared()
 	}
@@ -42,12 +44,15 @@ func loadConfig(f *process.Flags, set *pflag.FlagSet) (config, error) {
 	if err := conf.LoadSection(f.Config, "aggregator", &c.Aggregator); err != nil {
 		return config{}, err
 	}
+	if err := conf.LoadSection(f.Config, "query", &c.Query); err != nil {
+		return config{}, err
+	}
 	if flag := set.Lookup("otlp-grpc"); flag == nil {
 		c.Aggregator.OTLPGRPC = "" // the command has no such port
 	} else if flag.Changed {
 		c.Aggregator.OTLPGRPC = flag.Value.String()
 	}
-	return c, conf.Locate(f.Config, c.Aggregator.Validate())
+	return c, conf.Locate(f.Config, errors.Join(c.Aggregator.Validate(), c.Query.Validate()))
 }
 
 func startAggregator(ctx context.Context, p *process.Process, c *aggregator.Config, conn driver.Conn) (*aggregator.Aggregator, error) {

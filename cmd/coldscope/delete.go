@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -30,27 +31,30 @@ stay, so remove the function from its platform first; run it again to be sure.`,
 		Example: "  coldscope delete --tenant acme --function shop/cart\n  coldscope delete --tenant acme --yes",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if f.tenant == "" {
-				return errors.New("--tenant is missing: say whose data")
+			if f.Tenant == "" {
+				f.Tenant = os.Getenv("COLDSCOPE_TENANT") // a context's tenant is no reason to delete
 			}
-			s := erase.Scope{Tenant: f.tenant}
-			what := "ALL data of tenant " + f.tenant
+			if f.Tenant == "" {
+				return usage("--tenant is missing: say whose data")
+			}
+			s := erase.Scope{Tenant: f.Tenant}
+			what := "ALL data of tenant " + f.Tenant
 			if function != "" {
 				var ok bool
 				if s.Namespace, s.Function, ok = strings.Cut(function, "/"); !ok || s.Namespace == "" || s.Function == "" {
-					return fmt.Errorf("--function %q: want NAMESPACE/NAME", function)
+					return usage("--function %q: want NAMESPACE/NAME", function)
 				}
-				what = fmt.Sprintf("all data of function %s of tenant %s", function, f.tenant)
+				what = fmt.Sprintf("all data of function %s of tenant %s", function, f.Tenant)
 			}
 			if !yes {
-				if err := confirm(cmd.InOrStdin(), cmd.ErrOrStderr(), what, f.tenant); err != nil {
+				if err := confirm(cmd.InOrStdin(), cmd.ErrOrStderr(), what, f.Tenant); err != nil {
 					return err
 				}
 			}
 			return f.erase(cmd.Context(), cmd.OutOrStdout(), s)
 		},
 	}
-	f.add(cmd)
+	f.add(cmd, "table", "json")
 	cmd.Flags().StringVar(&function, "function", "", "only this function: `NAMESPACE/NAME`")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return cmd

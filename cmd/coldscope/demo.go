@@ -20,6 +20,7 @@ import (
 	"github.com/coldscope/coldscope/internal/faas"
 	"github.com/coldscope/coldscope/internal/functionhost"
 	"github.com/coldscope/coldscope/internal/wire"
+	"github.com/coldscope/coldscope/query"
 	"github.com/coldscope/coldscope/query/client"
 	"github.com/coldscope/coldscope/query/read"
 	"github.com/coldscope/coldscope/query/terminal"
@@ -29,6 +30,7 @@ type demoFlags struct {
 	process.Flags
 	process.Config
 	aggregator        aggregator.Config
+	query             query.Config
 	requests, clients int
 	exit              bool
 	output            string
@@ -58,7 +60,7 @@ Coldscope that runs already; --clickhouse then names its store.`,
 			if err != nil {
 				return err
 			}
-			f.Config, f.aggregator = c.Config, c.Aggregator
+			f.Config, f.aggregator, f.query = c.Config, c.Aggregator, c.Query
 			if err := f.validate(); err != nil {
 				return err
 			}
@@ -169,7 +171,7 @@ func (f *demoFlags) start(ctx context.Context, p *process.Process, progress *dem
 	progress.Step("services")
 	hostDir := filepath.Join(f.DataDir, "functionhost")
 	socket := f.Collector.Socket
-	if err := startQuery(p, conn); err != nil {
+	if err := startQuery(p, &f.query, conn); err != nil {
 		return nil, nil, err
 	}
 	if socket == "" {

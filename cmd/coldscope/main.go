@@ -4,14 +4,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/coldscope/coldscope/internal/clickhouse/embedded"
 	instance "github.com/coldscope/coldscope/internal/functionhost/process"
+	"github.com/coldscope/coldscope/query/terminal"
 )
 
 // version is set by the linker.
@@ -22,11 +25,24 @@ func main() {
 	embedded.RunChildIfAsked()
 	instance.RunChildIfAsked()
 	cmd := root(os.Stdout, os.Stderr)
-	if err := cmd.ExecuteContext(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, "coldscope:", err)
-		os.Exit(1)
+	cmd, err := cmd.ExecuteContextC(context.Background())
+	code := exitCode(err)
+	if err != nil && !errors.Is(err, errNothing) {
+		hint := ""
+		if code == exitUsage {
+			hint = " (see " + cmd.CommandPath() + " --help)"
+		}
+		fmt.Fprintln(os.Stderr, "coldscope:", terminal.CleanLines(err.Error())+hint)
 	}
+	os.Exit(code)
 }
+
+// The groups that the commands are listed in.
+const (
+	groupLook   = "look"
+	groupRun    = "run"
+	groupManage = "manage"
+)
 
 func root(stdout, stderr io.Writer) *cobra.Command {
 	cmd := &cobra.Command{
@@ -36,19 +52,39 @@ func root(stdout, stderr io.Writer) *cobra.Command {
 merges their lines and their platform's events per request ID, and shows each
 cold start phase by phase.
 
-Try it on one machine:   coldscope demo
-Run it in one process:   coldscope serve
-Look at a request:       coldscope request ID`,
+` + strings.TrimSpace(exitCodes),
+		Example: `  coldscope demo                         try it on this machine
+  coldscope serve                        run it in one process
+  coldscope logs shop/webapp -f          follow a function's lines
+  coldscope logs --level error --since 1h
+  coldscope request ID                   where one request's time went
+  coldscope coldstarts --since 7d        where cold starts' time goes
+  coldscope query '{function="webapp"} |= "timeout"'`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
-	cmd.AddCommand(
-		serveCommand(), aggregatorCommand(), queryCommand(), collectorCommand(), demoCommand(),
-		requestCommand(), coldstartsCommand(), deleteCommand(),
-		migrateCommand(), engineCommand(), tokenCommand(), versionCommand(),
+	cmd.SetUsageTemplate(strings.ReplaceAll(cmd.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}"))
+	cmd.AddGroup(
+		&cobra.Group{ID: groupLook, Title: "Look:"},
+		&cobra.Group{ID: groupRun, Title: "Run:"},
+		&cobra.Group{ID: groupManage, Title: "Manage:"},
 	)
+	cmd.AddCommand(
+		functionsCommand(), requestCommand(), coldstartsCommand(), contextCommand(),
+	)
+	for _, c := range []*cobra.Command{serveCommand(), aggregatorCommand(), queryCommand(), collectorCommand(), demoCommand()} {
+		c.GroupID = groupRun
+		cmd.AddCommand(c)
+	}
+	for _, c := range []*cobra.Command{deleteCommand(), migrateCommand(), engineCommand(), tokenCommand(), versionCommand()} {
+		c.GroupID = groupManage
+		cmd.AddCommand(c)
+	}
+	cmd.SetHelpCommandGroupID(groupManage)
+	cmd.SetCompletionCommandGroupID(groupManage)
+	markErrors(cmd)
 	return cmd
 }
 

@@ -70,10 +70,10 @@ func aggregatorCommand() *cobra.Command {
 	})
 }
 
-func queryCommand() *cobra.Command {
-	return service(&cobra.Command{Use: "query", Short: "Run the query service alone: the API and the console"},
-		func(_ context.Context, p *process.Process, _ *config, conn driver.Conn, _ loader) error {
-			return startQuery(p, conn)
+func queryService() *cobra.Command {
+	return service(&cobra.Command{Use: "query"},
+		func(_ context.Context, p *process.Process, c *config, conn driver.Conn, _ loader) error {
+			return startQuery(p, &c.Query, conn)
 		})
 }
 
@@ -84,7 +84,7 @@ func serveCommand() *cobra.Command {
 	}
 	addAggregatorFlags(cmd.Flags())
 	return service(cmd, func(ctx context.Context, p *process.Process, c *config, conn driver.Conn, load loader) error {
-		if err := startQuery(p, conn); err != nil {
+		if err := startQuery(p, &c.Query, conn); err != nil {
 			return err
 		}
 		a, err := startAggregator(ctx, p, &c.Aggregator, conn)
@@ -102,12 +102,12 @@ func serveCommand() *cobra.Command {
 
 func collectorCommand() *cobra.Command { return collectorcmd.New("collector", version) }
 
-func startQuery(p *process.Process, conn driver.Conn) error {
-	q, err := query.New(query.DefaultConfig(), conn, p.Logger, p.Registry)
+func startQuery(p *process.Process, c *query.Config, conn driver.Conn) error {
+	q, err := query.New(*c, conn, p.Logger, p.Registry)
 	if err != nil {
 		return err
 	}
-	p.OnStop("query", func(context.Context) error { q.Close(); return nil })
+	p.OnLeave(q.EndTails)
 	p.Mux.Handle("/api/v1/", q.Handler())
 	p.Mux.Handle("/loki/api/v1/", q.Handler())
 	p.Mux.Handle("/", console.Handler())

@@ -20,7 +20,7 @@ import (
 const module = "github.com/coldscope/coldscope/"
 
 // elsewhere are the sections that the whole's own package must not know.
-var elsewhere = map[string]section{"aggregator": {"aggregator", "aggregator", "Config"}}
+var elsewhere = map[string]section{"aggregator": {"aggregator", "aggregator", "Config"}, "query": {"query", "query", "Config"}}
 
 const configIntro = `# Configuration
 

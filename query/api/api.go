@@ -12,12 +12,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/coldscope/coldscope/internal/clickhouse"
+	"github.com/coldscope/coldscope/query/limit"
 	"github.com/coldscope/coldscope/query/read"
 )
 
@@ -36,7 +38,18 @@ type API struct {
 	logger *slog.Logger
 	now    func() time.Time
 	huma   huma.API
+
+	turns, tails *limit.Turns  // nil: no bound
+	ending       chan struct{} // closed when tails have to end
+	end          sync.Once
 }
+
+// Bound sets the turns that tails take for each look, and those that say how
+// many tails a tenant may have. It is called before the first request.
+func (a *API) Bound(turns, tails *limit.Turns) { a.turns, a.tails = turns, tails }
+
+// EndTails ends the answers that would go on for ever.
+func (a *API) EndTails() { a.end.Do(func() { close(a.ending) }) }
 
 // New returns the API over what reader reads. now gives the time that relative
 // times are counted back from.
@@ -49,7 +62,7 @@ func New(reader *read.Reader, logger *slog.Logger, now func() time.Time) *API {
 	config.RejectUnknownQueryParameters = true
 
 	mux := http.NewServeMux()
-	a := &API{Handler: mux, reader: reader, logger: logger, now: now, huma: humago.New(mux, config)}
+	a := &API{Handler: mux, reader: reader, logger: logger, now: now, huma: humago.New(mux, config), ending: make(chan struct{})}
 	huma.Register(a.huma, operation("get-request", "/requests/{id}", "Request",
 		"One request: its newest attempt, the start that it waited for, and its lines. Where nobody has told of the request, what its own lines say of it.", http.StatusNotFound), a.request)
 	huma.Register(a.huma, operation("list-requests", "/requests", "Requests",
@@ -62,6 +75,7 @@ func New(reader *read.Reader, logger *slog.Logger, now func() time.Time) *API {
 		"How many lines there were, by steps of time, severity and stream."), a.volume)
 	huma.Register(a.huma, operation("get-cold-start-history", "/coldstarts/history", "Cold starts over time",
 		"How long finished starts and their phases took, by steps of time."), a.startHistory)
+	a.registerLines()
 	nullableStart(a.huma.OpenAPI())
 	mux.HandleFunc("/", notFound)
 	return a
@@ -112,10 +126,15 @@ func (a *API) problem(ctx context.Context, err error) error {
 		return huma.Error404NotFound(err.Error())
 	case errors.Is(err, context.Canceled):
 		return huma.Error503ServiceUnavailable("the client went away")
-	case clickhouse.Retryable(err):
+	}
+	if p, ok := a.reader.Limits().Problem(err); ok {
+		a.logger.InfoContext(ctx, "query went beyond a limit", "error", err)
+		return &huma.ErrorModel{Type: p.Type, Title: http.StatusText(p.Status), Status: p.Status, Detail: p.Detail}
+	}
+	if clickhouse.Retryable(err) {
 		a.logger.WarnContext(ctx, "query failed", "error", err)
 		return huma.ErrorWithHeaders(
-			huma.Error503ServiceUnavailable("the store is not reachable, is busy, or the query is too large for its limits: try again, or narrow the time range"),
+			huma.Error503ServiceUnavailable("the store is not reachable, or is short of memory or time for all: try again"),
 			http.Header{"Retry-After": {"1"}})
 	}
 	a.logger.ErrorContext(ctx, "query failed", "error", err)

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"github.com/coldscope/coldscope/internal/wire"
@@ -47,7 +46,11 @@ func New(base, tenant string, client *http.Client) (*Client, error) {
 // tenant has no such request.
 func (c *Client) Request(ctx context.Context, id string) (*read.Page, error) {
 	page := new(read.Page)
-	if err := c.ask(ctx, http.MethodGet, c.base.JoinPath("api/v1/requests", url.PathEscape(id)), page); err != nil {
+	err := c.ask(ctx, http.MethodGet, c.base.JoinPath("api/v1/requests", url.PathEscape(id)), page)
+	if s, ok := errors.AsType[*StatusError](err); ok && s.Code == http.StatusNotFound {
+		err = read.ErrNotFound
+	}
+	if err != nil {
 		return nil, fmt.Errorf("get request %q: %w", id, err)
 	}
 	return page, nil
@@ -63,15 +66,10 @@ type ColdStartsFilter struct {
 // ColdStarts gets the figures of cold starts.
 func (c *Client) ColdStarts(ctx context.Context, f ColdStartsFilter) (*read.ColdStartStats, error) {
 	u := c.base.JoinPath("api/v1/coldstarts")
-	query := url.Values{}
-	for name, value := range map[string]string{
+	query := values(map[string]string{
 		"namespace": f.Namespace, "function": f.Function, "version": f.Version,
 		"initialization": f.Initialization, "since": f.Since, "until": f.Until,
-	} {
-		if value != "" {
-			query.Set(name, value)
-		}
-	}
+	})
 	if f.Limit != 0 {
 		query.Set("limit", strconv.Itoa(f.Limit))
 	}
@@ -81,6 +79,55 @@ func (c *Client) ColdStarts(ctx context.Context, f ColdStartsFilter) (*read.Cold
 		return nil, fmt.Errorf("get cold starts: %w", err)
 	}
 	return stats, nil
+}
+
+// FunctionsFilter says which invocations count. Empty fields say nothing.
+type FunctionsFilter struct {
+	Since, Until string // as in ColdStartsFilter
+}
+
+// Functions gets what each function did.
+func (c *Client) Functions(ctx context.Context, f FunctionsFilter) (*read.FunctionList, error) {
+	u := c.base.JoinPath("api/v1/functions")
+	u.RawQuery = values(map[string]string{"since": f.Since, "until": f.Until}).Encode()
+	list := new(read.FunctionList)
+	if err := c.ask(ctx, http.MethodGet, u, list); err != nil {
+		return nil, fmt.Errorf("get functions: %w", err)
+	}
+	return list, nil
+}
+
+// RequestsFilter says which requests are listed. Empty fields say nothing.
+type RequestsFilter struct {
+	Namespace, Function string
+	Since, Until        string // as in ColdStartsFilter
+	Limit               int    // 0 is the service's default
+}
+
+// Requests lists requests, newest first.
+func (c *Client) Requests(ctx context.Context, f RequestsFilter) (*read.InvocationList, error) {
+	u := c.base.JoinPath("api/v1/requests")
+	query := values(map[string]string{"namespace": f.Namespace, "function": f.Function, "since": f.Since, "until": f.Until})
+	if f.Limit != 0 {
+		query.Set("limit", strconv.Itoa(f.Limit))
+	}
+	u.RawQuery = query.Encode()
+	list := new(read.InvocationList)
+	if err := c.ask(ctx, http.MethodGet, u, list); err != nil {
+		return nil, fmt.Errorf("list requests: %w", err)
+	}
+	return list, nil
+}
+
+// values are those that say something.
+func values(all map[string]string) url.Values {
+	query := url.Values{}
+	for name, value := range all {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	return query
 }
 
 // Erase deletes the scope's data, as far as that is not under way, and says how
@@ -100,33 +147,19 @@ func (c *Client) Erase(ctx context.Context, s erase.Scope) (*erase.Progress, err
 	return progress, nil
 }
 
+// ask sends a request and decodes its JSON answer.
 func (c *Client) ask(ctx context.Context, method string, u *url.URL, into any) error {
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
+	res, err := c.open(ctx, method, u, "application/json")
 	if err != nil {
-		return err
-	}
-	if c.tenant != "" {
-		req.Header.Set(wire.HeaderTenant, c.tenant)
-	}
-	res, err := c.http.Do(req)
-	if err != nil {
-		if errors.Is(err, syscall.ECONNREFUSED) {
-			return fmt.Errorf("nobody listens at %s (is the service running there?): %w", c.base.Host, err)
-		}
 		return err
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return fmt.Errorf("read answer: %w", err)
-	case res.StatusCode != http.StatusOK && res.StatusCode != http.StatusAccepted:
-		return problem(res, body)
+		return &UnreachableError{c.base.Host, fmt.Errorf("read answer: %w", err)}
 	case len(body) > maxAnswer:
 		return fmt.Errorf("read answer: more than %d bytes", maxAnswer)
-	}
-	if kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); kind != "application/json" {
-		return fmt.Errorf("read answer: %s is not the query service: it answered with %q", c.base.Host, res.Header.Get("Content-Type"))
 	}
 	if err := json.Unmarshal(body, into); err != nil {
 		return fmt.Errorf("decode answer: %w", err)
@@ -134,21 +167,44 @@ func (c *Client) ask(ctx context.Context, method string, u *url.URL, into any) e
 	return nil
 }
 
-// problem makes an error of an RFC 9457 answer.
-func problem(res *http.Response, body []byte) error {
-	var p struct {
-		Detail string
-		Errors []struct{ Message, Location string }
+// open sends a request and gives its answer, which is of the media type that
+// is wanted and whose body the caller closes.
+func (c *Client) open(ctx context.Context, method string, u *url.URL, want string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
+	if err != nil {
+		return nil, err
 	}
-	if json.Unmarshal(body, &p) != nil || p.Detail == "" {
-		return errors.New(res.Status)
+	req.Header.Set("Accept", want)
+	if c.tenant != "" {
+		req.Header.Set(wire.HeaderTenant, c.tenant)
 	}
-	if res.StatusCode == http.StatusNotFound {
-		return read.ErrNotFound
+	res, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.unreachable(ctx, err)
 	}
-	details := []string{p.Detail}
-	for _, e := range p.Errors {
-		details = append(details, e.Location+": "+e.Message)
+	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	switch {
+	case res.StatusCode != http.StatusOK && res.StatusCode != http.StatusAccepted:
+		err = problem(res)
+	case kind != want:
+		err = fmt.Errorf("read answer: %s is not the query service: it answered with %q", c.base.Host, res.Header.Get("Content-Type"))
+	default:
+		return res, nil
 	}
-	return fmt.Errorf("%s: %s", res.Status, strings.Join(details, "; "))
+	res.Body.Close()
+	return nil, err
+}
+
+// unreachable says what kept a request from being answered.
+func (c *Client) unreachable(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err // its URL is long, and says nothing new
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		err = fmt.Errorf("nobody listens at %s (is the service running there?): %w", c.base.Host, err)
+	}
+	return &UnreachableError{c.base.Host, err}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/coldscope/coldscope/internal/clickhouse/clickhousetest"
 	"github.com/coldscope/coldscope/internal/faas"
 	"github.com/coldscope/coldscope/internal/schema"
+	"github.com/coldscope/coldscope/query/limit"
 	"github.com/coldscope/coldscope/query/logql/engine"
 	"github.com/coldscope/coldscope/query/loki"
 	"github.com/coldscope/coldscope/query/read/readtest"
@@ -34,8 +35,8 @@ func sample(t *testing.T) *loki.API {
 	t.Helper()
 	conn := readtest.DB(t)
 	readtest.Sample(t, conn)
-	api := loki.New(engine.New(conn, engine.DefaultLimits()), slog.New(slog.DiscardHandler), now)
-	t.Cleanup(api.Close)
+	api := loki.New(engine.New(conn, engine.WithLimits(limit.DefaultQuery())), slog.New(slog.DiscardHandler), now)
+	t.Cleanup(api.EndTails)
 	return api
 }
 
@@ -309,8 +310,8 @@ func TestOtherTenant(t *testing.T) {
 // TestTail follows lines that are there, that come, and that come late.
 func TestTail(t *testing.T) {
 	conn := readtest.DB(t)
-	api := loki.New(engine.New(conn, engine.DefaultLimits()), slog.New(slog.DiscardHandler), time.Now)
-	t.Cleanup(api.Close)
+	api := loki.New(engine.New(conn, engine.WithLimits(limit.DefaultQuery())), slog.New(slog.DiscardHandler), time.Now)
+	t.Cleanup(api.EndTails)
 	server := httptest.NewServer(api)
 	t.Cleanup(server.Close)
 	offset := uint64(0)
@@ -365,13 +366,13 @@ func TestTail(t *testing.T) {
 	if got := next(); got != "late" {
 		t.Error(got)
 	}
-	api.Close()
+	api.EndTails()
 	if _, _, err := client.Read(ctx); websocket.CloseStatus(err) != websocket.StatusGoingAway {
 		t.Error(err)
 	}
 	//nolint:bodyclose // it closes what there is to close
 	_, refused, err := websocket.Dial(ctx, server.URL+loki.TailPath+"?query="+url.QueryEscape(`{function="f"}`), nil)
-	if err == nil || refused.StatusCode != http.StatusTooManyRequests {
+	if err == nil || refused.StatusCode != http.StatusServiceUnavailable {
 		t.Fatal(err)
 	}
 	if code, body := ask(t, api, "/tail", params{"query": "vector(1)"}); code != 400 {

@@ -19,7 +19,7 @@ import (
 func TestCluster(t *testing.T) {
 	one, two := read.New(filled(t, readtest.DB(t))), read.New(filled(t, readtest.Cluster(t)))
 	ctx, now := t.Context(), readtest.At(20)
-	functions := read.InvocationFilter{Limit: 7}
+	functions := read.InvocationQuery{Limit: 7}
 	for name, ask := range map[string]func(*read.Reader) (any, error){
 		"functions": func(r *read.Reader) (any, error) { return r.Functions(ctx, readtest.Tenant, read.Range{}) },
 		"starts": func(r *read.Reader) (any, error) {

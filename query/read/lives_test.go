@@ -49,7 +49,7 @@ func TestClosed(t *testing.T) {
 		}
 	}
 	for status, want := range map[faas.Status]int{faas.StatusRunning: 1, faas.StatusOOM: 1, faas.StatusOK: 2} {
-		list, err := r.Invocations(t.Context(), "default", read.InvocationFilter{Status: status, Limit: 10})
+		list, err := r.Invocations(t.Context(), "default", read.InvocationQuery{InvocationFilter: read.InvocationFilter{Statuses: []faas.Status{status}}, Limit: 10})
 		if err != nil || len(list.Requests) != want {
 			t.Errorf("%s: %d requests, want %d, %v", status, len(list.Requests), want, err)
 		}

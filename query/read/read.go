@@ -16,16 +16,12 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/coldscope/coldscope/query/limit"
 )
 
 // ErrNotFound means that the tenant has nothing of that name.
 var ErrNotFound = errors.New("not found")
-
-// Bounds of one query.
-const (
-	maxExecution = 10 * time.Second
-	maxMemory    = 1 << 30 // bytes
-)
 
 //go:embed sql/*.sql
 var files embed.FS
@@ -33,26 +29,36 @@ var files embed.FS
 // Reader reads one store. It is safe for concurrent use.
 type Reader struct {
 	conn   driver.Conn
+	limits limit.Query
 	marked sync.Map // kinds of figures that are complete
 }
 
-// New returns a reader on conn, which the caller closes after it.
-func New(conn driver.Conn) *Reader { return &Reader{conn: conn} }
+// New returns a reader on conn, which the caller closes after it, with the
+// default limits.
+func New(conn driver.Conn) *Reader { return NewLimited(conn, limit.DefaultQuery()) }
+
+// NewLimited is New with other limits of each query.
+func NewLimited(conn driver.Conn, limits limit.Query) *Reader {
+	return &Reader{conn: conn, limits: limits}
+}
+
+// Limits are those of each query.
+func (r *Reader) Limits() limit.Query { return r.limits }
 
 // args are the parameters of a query.
 type args map[string]any
 
-// selectRows runs the named query and returns its rows, which it bounds to limit.
-func selectRows[T any](ctx context.Context, r *Reader, name string, limit int, a args) ([]T, error) {
+// selectRows runs the named query and returns its rows, which it bounds to rows.
+func selectRows[T any](ctx context.Context, r *Reader, name string, rows int, a args) ([]T, error) {
 	sql, err := files.ReadFile("sql/" + name + ".sql")
 	if err != nil {
 		return nil, fmt.Errorf("read query %s: %w", name, err)
 	}
-	rows := []T{}
-	if err := r.conn.Select(bounded(ctx, limit), &rows, string(sql), named(a)...); err != nil {
+	list := []T{}
+	if err := r.conn.Select(r.limits.Context(ctx, rows), &list, string(sql), named(a)...); err != nil {
 		return nil, fmt.Errorf("query %s: %w", name, err)
 	}
-	return rows, nil
+	return list, nil
 }
 
 // with is a and more.
@@ -68,20 +74,6 @@ func named(a args) []any {
 		list = append(list, clickhouse.Named(name, value))
 	}
 	return list
-}
-
-// bounded gives the query of ctx its limits. Rows beyond limit are an error:
-// each query has a LIMIT of its own that must come first.
-func bounded(ctx context.Context, limit int) context.Context {
-	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
-		"max_execution_time":   int(maxExecution / time.Second),
-		"max_memory_usage":     maxMemory,
-		"max_result_rows":      limit,
-		"result_overflow_mode": "throw",
-		// A row's partition follows from its sort key in every table that has
-		// partitions, so no two of them hold versions of the same row.
-		"do_not_merge_across_partitions_select_final": 1,
-	}))
 }
 
 // Range is a span of time: Since is in it, Until is not. A zero Since is the

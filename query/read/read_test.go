@@ -55,7 +55,7 @@ func TestOtherTenant(t *testing.T) {
 		if _, err := r.Request(ctx, tenant, read.RequestFilter{ID: readtest.Cold}, readtest.At(20)); !errors.Is(err, read.ErrNotFound) {
 			t.Errorf("%q: request: %v", tenant, err)
 		}
-		list, err := r.Invocations(ctx, tenant, read.InvocationFilter{Limit: 10})
+		list, err := r.Invocations(ctx, tenant, read.InvocationQuery{Limit: 10})
 		if err != nil || len(list.Requests) != 0 {
 			t.Errorf("%q: %d requests, %v", tenant, len(list.Requests), err)
 		}
@@ -131,8 +131,8 @@ func TestPruning(t *testing.T) {
 
 	scanned = map[string]uint64{}
 	at := time.Unix(0, 1777852800000000000).Add(12 * time.Hour)
-	list, err := read.New(counting).Invocations(t.Context(), "default", read.InvocationFilter{
-		Namespace: "n", Function: "f", Range: read.Range{Since: at, Until: at.Add(5 * time.Minute)}, Limit: 100,
+	list, err := read.New(counting).Invocations(t.Context(), "default", read.InvocationQuery{
+		InvocationFilter: read.InvocationFilter{Namespace: "n", Function: "f", Range: read.Range{Since: at, Until: at.Add(5 * time.Minute)}}, Limit: 100,
 	})
 	if err != nil || len(list.Requests) != 100 || list.NextCursor == "" {
 		t.Fatalf("%+v %v", list, err)

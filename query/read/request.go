@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,6 +79,7 @@ func (r *Reader) fill(ctx context.Context, key args, page *Page, lives []startRo
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) { p, err = r.lines(ctx, key, page, start, until); return err })
 	r.accounts(ctx, g, key, within, &known)
+	r.beside(ctx, g, key["tenant"].(string), page)
 	var detail struct {
 		waiting *Waiting
 		phases  []phaseRow
@@ -106,6 +108,42 @@ func (r *Reader) fill(ctx context.Context, key args, page *Page, lives []startRo
 		page.Completeness.State = Unknown // nobody knows when it ended
 	}
 	return nil
+}
+
+// Bounds of what a page shows of an instance's other requests.
+const (
+	maxBeside = 5 // before it, and after it
+	nearby    = time.Hour
+)
+
+// beside has g read what else the request's instance handled around it.
+func (r *Reader) beside(ctx context.Context, g *errgroup.Group, tenant string, page *Page) {
+	v := &page.Invocation
+	page.Neighbours = []Invocation{}
+	if v.Instance == "" || v.Status == faas.StatusUnknown {
+		return
+	}
+	q := InvocationQuery{
+		InvocationFilter: InvocationFilter{
+			Namespace: v.Namespace, Function: v.Function, Instance: v.Instance,
+			Range: Range{Since: v.StartedAt.Add(-nearby), Until: v.StartedAt.Add(nearby)},
+		},
+		After: Cursor{startedAt: nanos(v.StartedAt), request: v.RequestID, instance: v.Instance}, Limit: maxBeside,
+	}
+	g.Go(func() error {
+		before, err := r.Invocations(ctx, tenant, q)
+		if err != nil {
+			return err
+		}
+		q.Ascending, q.After.order = true, "+"
+		after, err := r.Invocations(ctx, tenant, q)
+		if err != nil {
+			return err
+		}
+		slices.Reverse(before.Requests)
+		page.Neighbours = slices.Concat(before.Requests, after.Requests)
+		return nil
+	})
 }
 
 // startAt is the one of an instance's lives that had begun at t, with its
@@ -180,7 +218,7 @@ func (r *Reader) lines(ctx context.Context, key args, page *Page, start *ColdSta
 	}
 	ctx, cancel := context.WithCancel(ctx) // ends the query when the page is full
 	defer cancel()
-	rows, err := r.conn.Query(bounded(ctx, maxLines+1), string(sql), named(with(key, args{
+	rows, err := r.conn.Query(r.limits.Context(ctx, maxLines+1), string(sql), named(with(key, args{
 		"request": v.RequestID, "cold": cold,
 		"range_from": nanos(rangeFrom.Add(-before - ahead)), "range_to": nanos(to.Add(after - ahead)),
 		"window_from": nanos(from.Add(-ahead)), "window_to": nanos(to.Add(-ahead)),

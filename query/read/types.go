@@ -178,6 +178,47 @@ type Line struct {
 	Offset      uint64           `json:"offset" doc:"Of the line's first byte in that file"`
 }
 
+// FoundLine is a line, and where it is from.
+type FoundLine struct {
+	Namespace string `json:"namespace"`
+	Function  string `json:"function"`
+	Version   string `json:"version"`
+	Instance  string `json:"instance"`
+	Host      string `json:"host,omitempty"`
+	Line
+	Level      string            `json:"level" enum:"trace,debug,info,warn,error,fatal,unknown" doc:"What the line says of itself; unknown if it says nothing"`
+	TraceID    string            `json:"trace_id,omitempty"`
+	SpanID     string            `json:"span_id,omitempty"`
+	Attributes map[string]string `json:"attributes,omitempty" doc:"What the line says in fields, its time, level, message and request aside"`
+}
+
+// LineList is one piece of a list of lines.
+type LineList struct {
+	Lines      []FoundLine `json:"lines" nullable:"false" doc:"In the order that was asked for"`
+	NextCursor string      `json:"next_cursor,omitempty" doc:"Pass as cursor to read on; absent at the end"`
+}
+
+// LineContext is a line with what was printed around it.
+type LineContext struct {
+	Before []FoundLine `json:"before" nullable:"false" doc:"In the order of time, the nearest last"`
+	Line   FoundLine   `json:"line"`
+	After  []FoundLine `json:"after" nullable:"false" doc:"In the order of time, the nearest first"`
+}
+
+// LineCount is how many lines of one kind there were in one step of time.
+type LineCount struct {
+	Time  time.Time `json:"time" ch:"time" doc:"When the step begins"`
+	Group string    `json:"group,omitempty" ch:"group" doc:"What the lines have in common"`
+	Lines uint64    `json:"lines" ch:"lines"`
+	Bytes uint64    `json:"bytes" ch:"bytes" doc:"Of the lines' bodies"`
+}
+
+// Histogram counts lines by steps of time.
+type Histogram struct {
+	StepMS float64     `json:"step_ms" doc:"Length of the steps"`
+	Counts []LineCount `json:"counts" nullable:"false" doc:"In the order of time; steps without lines are left out"`
+}
+
 // Advice is one way to a faster start, with what speaks for it. What several
 // of them save does not add up: they may remove the same wait.
 type Advice struct {
@@ -222,6 +263,7 @@ type Page struct {
 	ColdStart      *ColdStart   `json:"cold_start" doc:"The start that the request waited for; null if it waited for none"`
 	Lines          []Line       `json:"lines" nullable:"false" doc:"In order of time; those that are not known to be the request's are marked by their attribution"`
 	LinesTruncated bool         `json:"lines_truncated,omitempty" doc:"There are more lines than this page holds"`
+	Neighbours     []Invocation `json:"neighbours" nullable:"false" doc:"What else its instance handled: up to five requests before and five after it, within an hour, in the order of time"`
 	Completeness   Completeness `json:"completeness" doc:"Whether all that was printed for the request is here"`
 	Advice         []Advice     `json:"advice" nullable:"false" doc:"What saves most comes first"`
 }

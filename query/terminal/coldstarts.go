@@ -3,7 +3,6 @@ package terminal
 import (
 	"fmt"
 	"io"
-	"math"
 	"strconv"
 	"strings"
 
@@ -22,7 +21,7 @@ func ColdStarts(w io.Writer, stats *read.ColdStartStats, o Options) error {
 	if stats.Unfinished > 0 {
 		note += fmt.Sprintf(" · %d failed or not ready yet", stats.Unfinished)
 	}
-	s.line(s.paint(bold, "Cold starts"), "  ", s.paint(dim, note))
+	s.line(s.paint(bold, "Cold starts"), "  ", s.paint(dim, cut(note, s.width-len("Cold starts")-2)))
 	if stats.Count > 0 {
 		s.distributions(stats)
 	}
@@ -44,7 +43,7 @@ const (
 func (s *screen) distributions(stats *read.ColdStartStats) {
 	s.line()
 	var head strings.Builder
-	head.WriteString(left("PHASE", phaseColumns) + right("COUNT", countColumns))
+	head.WriteString(left("PHASE", phaseColumns) + s.counted("COUNT"))
 	for _, v := range s.values(&stats.Total) {
 		head.WriteString(right(v.name, valueColumns))
 	}
@@ -63,11 +62,19 @@ func (s *screen) distributions(stats *read.ColdStartStats) {
 
 func (s *screen) distribution(name string, d *read.Distribution, st style) string {
 	var text strings.Builder
-	text.WriteString(left(clean(name), phaseColumns) + right(strconv.FormatUint(d.Count, 10), countColumns))
+	text.WriteString(left(clean(name), phaseColumns) + s.counted(strconv.FormatUint(d.Count, 10)))
 	for _, v := range s.values(d) {
 		text.WriteString(right(duration(v.ms), valueColumns))
 	}
 	return s.paint(st, text.String())
+}
+
+// counted is the column of counts, for which a narrow screen has no room.
+func (s *screen) counted(text string) string {
+	if s.narrow() {
+		return ""
+	}
+	return right(text, countColumns)
 }
 
 type value struct {
@@ -77,6 +84,9 @@ type value struct {
 
 // values are the figures that there is room for.
 func (s *screen) values(d *read.Distribution) []value {
+	if s.narrow() {
+		return []value{{"P50", d.P50MS}, {"P95", d.P95MS}}
+	}
 	if s.width < fixedColumns {
 		return []value{{"P50", d.P50MS}, {"P95", d.P95MS}, {"MAX", d.MaxMS}}
 	}
@@ -85,17 +95,19 @@ func (s *screen) values(d *read.Distribution) []value {
 
 // shareBar draws a share in eighths of a column.
 func (s *screen) shareBar(share float64) string {
-	columns := min(max(s.width-fixedColumns, 0), maxBar)
-	eighths := int(math.Round(min(max(share, 0), 1) * float64(8*columns)))
-	bar := strings.Repeat("█", eighths/8)
-	if rest := eighths % 8; rest > 0 {
-		bar += string([]rune(" ▏▎▍▌▋▊▉")[rest])
-	}
-	return bar
+	return eighths(share, min(max(s.width-fixedColumns, 0), maxBar))
 }
 
 func (s *screen) slowest(list []read.ColdStartSummary) {
 	s.title("Slowest", "")
+	if s.narrow() { // a request's ID is there to be copied: it gets a row of its own
+		for i := range list {
+			c := &list[i]
+			s.line(s.paint(bold, right(duration(c.TotalMS), 8)), "  ", cut(function(c), s.width-10))
+			s.line(strings.Repeat(" ", 4), cut(demandedBy(c), s.width-4))
+		}
+		return
+	}
 	functions, requests := len("FUNCTION"), len("REQUEST")
 	for i := range list {
 		functions = max(functions, textWidth(function(&list[i])))
@@ -120,18 +132,22 @@ func (s *screen) slowest(list []read.ColdStartSummary) {
 	s.line(s.paint(dim, head+left("FUNCTION", functions)+"  "+left("REQUEST", requests)+"  DEMANDED"))
 	for i := range list {
 		c := &list[i]
-		request := clean(c.RequestID)
-		if c.Initialization == faas.Provisioned && request == "" {
-			request = "(provisioned)"
-		}
+		request := demandedBy(c)
 		middle := ""
 		if wide {
 			text := left(clean(c.LongestPhase), longest-9) + right(duration(c.LongestMS), 9)
 			middle = s.paint(phaseStyle(faas.Phase(c.LongestPhase)), text) + "  "
 		}
 		s.line(s.paint(bold, right(duration(c.TotalMS), total)), "  ", middle,
-			left(function(c), functions), "  ", left(request, requests), "  ", s.paint(dim, c.DemandedAt.UTC().Format(layout)))
+			left(function(c), functions), "  ", left(request, requests), "  ", s.paint(dim, c.DemandedAt.In(s.zone).Format(layout)))
 	}
+}
+
+func demandedBy(c *read.ColdStartSummary) string {
+	if c.Initialization == faas.Provisioned && c.RequestID == "" {
+		return "(provisioned)"
+	}
+	return clean(c.RequestID)
 }
 
 func function(c *read.ColdStartSummary) string {

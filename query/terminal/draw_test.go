@@ -50,7 +50,7 @@ func golden(t *testing.T, name, got string) {
 }
 
 func TestDraw(t *testing.T) {
-	for _, o := range []Options{{Width: 80}, {Width: 140}, {Width: 140, Color: true}} {
+	for _, o := range []Options{{Width: 40}, {Width: 80}, {Width: 140}, {Width: 140, Color: true}} {
 		suffix := fmt.Sprintf("_%d", o.Width)
 		if o.Color {
 			suffix += "_color"

@@ -40,8 +40,13 @@ func (s *screen) header(page *read.Page) {
 	if v.Cold {
 		mark = "  COLD"
 	}
-	room := s.width - textWidth(verdict) - textWidth(mark) - 2
-	s.line(s.paint(bold, left(clean(v.RequestID), room)), "  ", s.paint(st, verdict), s.paint(cyan, mark))
+	id, room := clean(v.RequestID), s.width-textWidth(verdict)-textWidth(mark)-2
+	if s.narrow() && textWidth(id) > room { // it is there to be copied
+		s.line(s.paint(bold, cut(id, s.width)))
+		s.line(s.paint(st, verdict), s.paint(cyan, mark))
+	} else {
+		s.line(s.paint(bold, left(id, room)), "  ", s.paint(st, verdict), s.paint(cyan, mark))
+	}
 
 	instance, host := "instance "+clean(v.Instance), ""
 	if v.Host != "" {
@@ -53,7 +58,7 @@ func (s *screen) header(page *read.Page) {
 	if v.QueuedAt != nil {
 		at = *v.QueuedAt
 	}
-	facts := []string{clock(at)}
+	facts := []string{s.clock(at)}
 	say := func(format string, ms *float64) {
 		if ms != nil {
 			facts = append(facts, fmt.Sprintf(format, duration(*ms)))
@@ -89,7 +94,7 @@ func (s *screen) header(page *read.Page) {
 	}
 	for i := range page.Attempts {
 		a := &page.Attempts[i]
-		s.line(s.paint(dim, cut(fmt.Sprintf("earlier attempt: %s on %s at %s", clean(string(a.Status)), clean(a.Instance), clock(a.StartedAt)), s.width)))
+		s.line(s.paint(dim, cut(fmt.Sprintf("earlier attempt: %s on %s at %s", clean(string(a.Status)), clean(a.Instance), s.clock(a.StartedAt)), s.width)))
 	}
 }
 
@@ -155,10 +160,27 @@ func (s *screen) lines(page *read.Page, zero time.Time) {
 		case faas.Stdout:
 			st = dim
 		}
-		prefix := s.paint(dim, right(relative(l.Time.Sub(zero)), 9)) + "  " +
-			s.paint(st, left(clean(string(l.Stream)), 8)) + "  " + s.paint(purple, left(marker(l), marked))
+		prefix := s.paint(dim, right(relative(l.Time.Sub(zero)), 9))
+		if s.narrow() {
+			s.body(l, prefix+" "+s.paint(st, left(streamMark(l.Stream), 1))+" ", body, 9+1+1+1)
+			continue
+		}
+		prefix += "  " + s.paint(st, left(clean(string(l.Stream)), 8)) + "  " + s.paint(purple, left(marker(l), marked))
 		s.body(l, prefix, body, 9+2+8+2+marked)
 	}
+}
+
+// streamMark is a stream in one letter.
+func streamMark(stream faas.Stream) string {
+	switch stream {
+	case faas.Stdout:
+		return "o"
+	case faas.Stderr:
+		return "e"
+	case faas.Platform:
+		return "p"
+	}
+	return "?"
 }
 
 // missing says in one line what is known not to be here; empty if nothing is.
@@ -242,7 +264,10 @@ func (s *screen) advice(page *read.Page) {
 	for i := range page.Advice {
 		a := &page.Advice[i]
 		saves := right("-"+duration(a.SavesMS), 9)
-		s.line(s.paint(green, saves), "  ", s.paint(bold, cut(clean(a.Title), s.width-11)))
+		for _, text := range wrap(clean(a.Title), s.width-11) {
+			s.line(s.paint(green, saves), "  ", s.paint(bold, text))
+			saves = strings.Repeat(" ", 9)
+		}
 		for _, text := range wrap(clean(a.Evidence), s.width-11) {
 			s.line(strings.Repeat(" ", 11), s.paint(dim, text))
 		}

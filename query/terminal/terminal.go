@@ -17,13 +17,15 @@ import (
 
 // Options say what the output can show.
 type Options struct {
-	Width int  // columns; 0 means 80, less than 60 is taken as 60
-	Color bool // ANSI colours
+	Width    int            // columns; 0 means 80, less than 40 is taken as 40
+	Color    bool           // ANSI colours
+	Zone     *time.Location // of times; nil for UTC
+	Terminal bool           // somebody looks at it right away
 }
 
 const (
 	defaultWidth = 80
-	minWidth     = 60
+	minWidth     = 40
 	maxWidth     = 200 // bars do not get clearer beyond it
 )
 
@@ -34,6 +36,7 @@ func Detect(out *os.File, getenv func(string) string) Options {
 	var o Options
 	fd := int(out.Fd())
 	if term.IsTerminal(fd) {
+		o.Terminal = true
 		o.Color = getenv("NO_COLOR") == "" && getenv("TERM") != "dumb"
 		if width, _, err := term.GetSize(fd); err == nil {
 			o.Width = width
@@ -68,14 +71,23 @@ type screen struct {
 	bytes.Buffer
 	width int
 	color bool
+	zone  *time.Location
 }
 
 func newScreen(o Options) *screen {
 	if o.Width == 0 {
 		o.Width = defaultWidth
 	}
-	return &screen{width: min(max(o.Width, minWidth), maxWidth), color: o.Color}
+	if o.Zone == nil {
+		o.Zone = time.UTC
+	}
+	return &screen{width: min(max(o.Width, minWidth), maxWidth), color: o.Color, zone: o.Zone}
 }
+
+// narrowColumns is the width below which there is room for what matters most only.
+const narrowColumns = 60
+
+func (s *screen) narrow() bool { return s.width < narrowColumns }
 
 // flush writes what was drawn, without blanks at the ends of lines.
 func (s *screen) flush(w io.Writer) error {
@@ -184,7 +196,16 @@ func size(n int64) string {
 	return fmt.Sprintf("%d B", n)
 }
 
-func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000") + " UTC" }
+func (s *screen) clock(t time.Time) string { return t.In(s.zone).Format("2006-01-02 15:04:05.000 MST") }
+
+// count gives a number its thousands' groups.
+func count(n uint64) string {
+	text := strconv.FormatUint(n, 10)
+	for at := len(text) - 3; at > 0; at -= 3 {
+		text = text[:at] + " " + text[at:]
+	}
+	return text
+}
 
 // digest gives the first digits of a digest, without its algorithm.
 func digest(d string) string {

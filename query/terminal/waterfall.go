@@ -12,8 +12,17 @@ const (
 	nameColumns     = 14
 	durationColumns = 9
 	shareColumns    = 7
-	frontColumns    = nameColumns + durationColumns + shareColumns + 2
 )
+
+// shareWidth is shareColumns, unless the screen is narrow.
+func (s *screen) shareWidth() int {
+	if s.narrow() {
+		return 0
+	}
+	return shareColumns
+}
+
+func (s *screen) frontWidth() int { return nameColumns + durationColumns + s.shareWidth() + 2 }
 
 func phaseStyle(p faas.Phase) style {
 	switch p {
@@ -41,7 +50,7 @@ func (s *screen) waterfall(page *read.Page) time.Time {
 	}
 	s.title("Where the time went", note)
 	if a.to.After(a.from) {
-		s.line(s.paint(dim, right("took", nameColumns+durationColumns)), s.paint(dim, right(shareTitle(start), shareColumns)), "  ", s.paint(dim, a.ticks()))
+		s.line(s.paint(dim, right("took", nameColumns+durationColumns)), s.paint(dim, right(shareTitle(start), s.shareWidth())), "  ", s.paint(dim, a.ticks()))
 	}
 	if start != nil {
 		s.start(start, a)
@@ -83,7 +92,7 @@ func shareTitle(start *read.ColdStart) string {
 // its end, or as far as its end is known.
 func (s *screen) axis(page *read.Page) axis {
 	v := &page.Invocation
-	a := axis{from: v.StartedAt, to: v.StartedAt, columns: s.width - frontColumns}
+	a := axis{from: v.StartedAt, to: v.StartedAt, columns: s.width - s.frontWidth()}
 	see := func(t *time.Time) {
 		switch {
 		case t == nil:
@@ -179,7 +188,7 @@ func (s *screen) layers(c *read.ColdStart, a axis) {
 }
 
 func (s *screen) row(name, took, share, bar string, st style) {
-	s.line(left(name, nameColumns), right(took, durationColumns), s.paint(dim, right(share, shareColumns)), "  ", s.paint(st, bar))
+	s.line(left(name, nameColumns), right(took, durationColumns), s.paint(dim, right(share, s.shareWidth())), "  ", s.paint(st, bar))
 }
 
 func share(part, whole float64) string {

@@ -39,6 +39,8 @@ type Config struct {
 	// Aggregator is the aggregator's section. A collector's binary, which must not
 	// link the aggregator, does not look into it.
 	Aggregator any `yaml:"aggregator"`
+	// Query is the query service's section.
+	Query any `yaml:"query"`
 	// Retention says for how long data is kept.
 	Retention storage.Retention `yaml:"retention"`
 	// Tiering says where older data moves.

@@ -79,7 +79,12 @@ type Process struct {
 
 	stdout io.Writer
 	ready  atomic.Bool
+	leave  []func()
 }
+
+// OnLeave has leave called when the HTTP port is to be closed: it ends the
+// answers that would go on for ever.
+func (p *Process) OnLeave(leave func()) { p.leave = append(p.leave, leave) }
 
 // Setup is what a command's process is made from.
 type Setup struct {
@@ -224,6 +229,9 @@ func (p *Process) Serve(ctx context.Context, listen string) error {
 	}
 	go func() { served <- serve(listener) }()
 	p.OnStop("http", func(ctx context.Context) error {
+		for _, leave := range p.leave {
+			leave()
+		}
 		err := server.Shutdown(ctx)
 		if err != nil {
 			err = errors.Join(err, server.Close())

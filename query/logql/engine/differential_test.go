@@ -16,6 +16,7 @@ import (
 
 	"github.com/coldscope/coldscope/internal/faas"
 	"github.com/coldscope/coldscope/internal/schema"
+	"github.com/coldscope/coldscope/query/limit"
 	"github.com/coldscope/coldscope/query/logql"
 	"github.com/coldscope/coldscope/query/logql/engine"
 	"github.com/coldscope/coldscope/query/logql/eval"
@@ -30,7 +31,7 @@ import (
 func TestBothWays(t *testing.T) {
 	conn := readtest.DB(t)
 	fillRandom(t, conn, 600)
-	e := engine.New(conn, engine.DefaultLimits())
+	e := engine.New(conn, engine.WithLimits(limit.DefaultQuery()))
 	all := everything(t, e)
 	if len(all) < 500 {
 		t.Fatalf("%d lines", len(all))

@@ -61,6 +61,86 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/lines": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lines
+         * @description Lines in the order of time. Pass next_cursor as cursor to read on; what arrives meanwhile does not shift the pages.
+         */
+        get: operations["search-lines"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/lines/{file_id}/{offset}/context": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lines around a line
+         * @description A line, and what was printed before and after it.
+         */
+        get: operations["get-line-context"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/lines/histogram": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lines over time
+         * @description How many lines there were, by steps of time: from figures by the minute where they can answer, else from the lines; exact either way.
+         */
+        get: operations["get-line-histogram"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/lines/tail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Live tail
+         * @description Lines as they are written, as server-sent events: line (a line as in the answer of search-lines), skipped (lines were left out because the client or the store is too slow), problem (the store cannot be asked; the tail goes on when it can). A comment comes every ten seconds. A client that connects again with Last-Event-ID gets what came meanwhile, up to 15 minutes of it; a line may then come twice, file_id and offset tell.
+         */
+        get: operations["tail-lines"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/requests": {
         parameters: {
             query?: never;
@@ -409,6 +489,49 @@ export interface components {
              */
             type: string;
         };
+        FoundLine: {
+            /** @description What the line says in fields, its time, level, message and request aside */
+            attributes?: {
+                [key: string]: string;
+            };
+            /**
+             * @description The evidence by which the line got its request
+             * @enum {string}
+             */
+            attribution: "explicit" | "window" | "init" | "late" | "ambiguous" | "none";
+            body: string;
+            /** @description The requests that an ambiguous line may belong to */
+            candidates?: string[];
+            /** @description The log file's generation, 16 hex digits */
+            file_id: string;
+            function: string;
+            host?: string;
+            instance: string;
+            /**
+             * @description What the line says of itself; unknown if it says nothing
+             * @enum {string}
+             */
+            level: "trace" | "debug" | "info" | "warn" | "error" | "fatal" | "unknown";
+            namespace: string;
+            /**
+             * Format: int64
+             * @description Of the line's first byte in that file
+             */
+            offset: number;
+            request_id?: string;
+            span_id?: string;
+            /** @enum {string} */
+            stream: "stdout" | "stderr" | "platform";
+            trace_id?: string;
+            /**
+             * Format: int64
+             * @description Bytes cut from the end of body
+             */
+            truncated?: number;
+            /** Format: date-time */
+            ts: string;
+            version: string;
+        };
         Function: {
             /**
              * Format: int64
@@ -480,6 +603,15 @@ export interface components {
              * @description The lost lines are not from after this
              */
             to: string;
+        };
+        Histogram: {
+            /** @description In the order of time; steps without lines are left out */
+            counts: components["schemas"]["LineCount"][];
+            /**
+             * Format: double
+             * @description Length of the steps
+             */
+            step_ms: number;
         };
         Invocation: {
             /** Format: int64 */
@@ -601,6 +733,35 @@ export interface components {
             /** Format: date-time */
             ts: string;
         };
+        LineContext: {
+            /** @description In the order of time, the nearest first */
+            after: components["schemas"]["FoundLine"][];
+            /** @description In the order of time, the nearest last */
+            before: components["schemas"]["FoundLine"][];
+            line: components["schemas"]["FoundLine"];
+        };
+        LineCount: {
+            /**
+             * Format: int64
+             * @description Of the lines' bodies
+             */
+            bytes: number;
+            /** @description What the lines have in common */
+            group?: string;
+            /** Format: int64 */
+            lines: number;
+            /**
+             * Format: date-time
+             * @description When the step begins
+             */
+            time: string;
+        };
+        LineList: {
+            /** @description In the order that was asked for */
+            lines: components["schemas"]["FoundLine"][];
+            /** @description Pass as cursor to read on; absent at the end */
+            next_cursor?: string;
+        };
         Page: {
             /** @description What saves most comes first */
             advice: components["schemas"]["Advice"][];
@@ -616,6 +777,8 @@ export interface components {
             lines: components["schemas"]["Line"][];
             /** @description There are more lines than this page holds */
             lines_truncated?: boolean;
+            /** @description What else its instance handled: up to five requests before and five after it, within an hour, in the order of time */
+            neighbours: components["schemas"]["Invocation"][];
         };
         Phase: {
             attributes?: {
@@ -711,6 +874,58 @@ export interface components {
             reason?: string;
             /** Format: date-time */
             stopped_at: string;
+        };
+        TailedLine: {
+            /** @description What the line says in fields, its time, level, message and request aside */
+            attributes?: {
+                [key: string]: string;
+            };
+            /**
+             * @description The evidence by which the line got its request
+             * @enum {string}
+             */
+            attribution: "explicit" | "window" | "init" | "late" | "ambiguous" | "none";
+            body: string;
+            /** @description The requests that an ambiguous line may belong to */
+            candidates?: string[];
+            /** @description The line was sent before; since then it was found out whose it is */
+            corrected?: boolean;
+            /** @description The log file's generation, 16 hex digits */
+            file_id: string;
+            function: string;
+            host?: string;
+            instance: string;
+            /**
+             * @description What the line says of itself; unknown if it says nothing
+             * @enum {string}
+             */
+            level: "trace" | "debug" | "info" | "warn" | "error" | "fatal" | "unknown";
+            namespace: string;
+            /**
+             * Format: int64
+             * @description Of the line's first byte in that file
+             */
+            offset: number;
+            request_id?: string;
+            span_id?: string;
+            /** @enum {string} */
+            stream: "stdout" | "stderr" | "platform";
+            trace_id?: string;
+            /**
+             * Format: int64
+             * @description Bytes cut from the end of body
+             */
+            truncated?: number;
+            /** Format: date-time */
+            ts: string;
+            version: string;
+        };
+        TailSkipped: {
+            /**
+             * Format: int64
+             * @description How many lines were left out; absent if that is not known
+             */
+            lines?: number;
         };
         Volume: {
             /**
@@ -928,22 +1143,409 @@ export interface operations {
             };
         };
     };
+    "search-lines": {
+        parameters: {
+            query?: {
+                /** @description By which evidence the line got its request; separated by commas */
+                attribution?: ("explicit" | "window" | "init" | "late" | "ambiguous" | "none")[] | null;
+                /** @description Where to read on: next_cursor of the answer before, with the same filters and order */
+                cursor?: string;
+                /** @description A condition on a field of the line: key=value, key!=value, key~regex, key!~regex, key>number, key>=number, key<number, key<=number, or a key that is there */
+                field?: string[] | null;
+                /** @description The function's name without its namespace */
+                function?: string;
+                host?: string;
+                /** @description Upper and lower case are the same in q and not */
+                ignore_case?: boolean;
+                instance?: string;
+                /** @description Separated by commas */
+                level?: ("trace" | "debug" | "info" | "warn" | "error" | "fatal" | "unknown")[] | null;
+                /** @description An answer has fewer lines, and a cursor, where their bodies are more than 16 MiB */
+                limit?: number;
+                namespace?: string;
+                /** @description Text that the line does not contain */
+                not?: string[] | null;
+                /** @description Which lines come first */
+                order?: "newest" | "oldest";
+                /** @description Text that the line contains; several times for several texts, all of which it contains */
+                q?: string[] | null;
+                /** @description A regular expression (RE2 syntax) that a part of the line matches; (?i) at its beginning ignores case */
+                regex?: string;
+                /** @description Only lines of this request */
+                request?: string;
+                /** @description Beginning of the time range (inclusive): an RFC 3339 time, or a duration before now such as 90s, 15m, 24h or 7d. Default: no limit */
+                since?: string;
+                /** @description Separated by commas */
+                stream?: ("stdout" | "stderr" | "platform")[] | null;
+                /** @description Only lines that name this trace */
+                trace?: string;
+                /** @description End of the time range (exclusive), written as since is. Default: no limit */
+                until?: string;
+                version?: string;
+            };
+            header?: {
+                /** @description The tenant; default if absent */
+                "X-Scope-OrgID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LineList"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "get-line-context": {
+        parameters: {
+            query?: {
+                after?: number;
+                before?: number;
+                /** @description The line's function: finds it sooner */
+                function?: string;
+                namespace?: string;
+                /** @description Whose lines are around it */
+                of?: "instance" | "function";
+                /** @description The line's ts: finds it at once; without it, all lines since a week ago are looked through */
+                ts?: string;
+            };
+            header?: {
+                /** @description The tenant; default if absent */
+                "X-Scope-OrgID"?: string;
+            };
+            path: {
+                /** @description The line's file_id */
+                file_id: string;
+                /** @description The line's offset */
+                offset: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LineContext"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "get-line-histogram": {
+        parameters: {
+            query?: {
+                /** @description By which evidence the line got its request; separated by commas */
+                attribution?: ("explicit" | "window" | "init" | "late" | "ambiguous" | "none")[] | null;
+                /** @description Counts are given for each of these; absent: for all lines together */
+                by?: "level" | "stream" | "function" | "version" | "instance" | "host" | "attribution";
+                /** @description A condition on a field of the line: key=value, key!=value, key~regex, key!~regex, key>number, key>=number, key<number, key<=number, or a key that is there */
+                field?: string[] | null;
+                /** @description The function's name without its namespace */
+                function?: string;
+                host?: string;
+                /** @description Upper and lower case are the same in q and not */
+                ignore_case?: boolean;
+                instance?: string;
+                /** @description Separated by commas */
+                level?: ("trace" | "debug" | "info" | "warn" | "error" | "fatal" | "unknown")[] | null;
+                namespace?: string;
+                /** @description Text that the line does not contain */
+                not?: string[] | null;
+                /** @description Text that the line contains; several times for several texts, all of which it contains */
+                q?: string[] | null;
+                /** @description A regular expression (RE2 syntax) that a part of the line matches; (?i) at its beginning ignores case */
+                regex?: string;
+                /** @description Only lines of this request */
+                request?: string;
+                /** @description Beginning of the time range (inclusive): an RFC 3339 time, or a duration before now such as 90s, 15m, 24h or 7d. Default: no limit */
+                since?: string;
+                /** @description Length of the steps: a duration of at least 1ms. Default: about a hundredth of the range, at least 1s; of whole minutes where the range is longer than an hour */
+                step?: string;
+                /** @description Separated by commas */
+                stream?: ("stdout" | "stderr" | "platform")[] | null;
+                /** @description Only lines that name this trace */
+                trace?: string;
+                /** @description End of the time range (exclusive), written as since is. Default: no limit */
+                until?: string;
+                version?: string;
+            };
+            header?: {
+                /** @description The tenant; default if absent */
+                "X-Scope-OrgID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Histogram"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "tail-lines": {
+        parameters: {
+            query?: {
+                /** @description By which evidence the line got its request; separated by commas */
+                attribution?: ("explicit" | "window" | "init" | "late" | "ambiguous" | "none")[] | null;
+                /** @description A condition on a field of the line: key=value, key!=value, key~regex, key!~regex, key>number, key>=number, key<number, key<=number, or a key that is there */
+                field?: string[] | null;
+                /** @description The function's name without its namespace */
+                function?: string;
+                host?: string;
+                /** @description Upper and lower case are the same in q and not */
+                ignore_case?: boolean;
+                instance?: string;
+                /** @description Separated by commas */
+                level?: ("trace" | "debug" | "info" | "warn" | "error" | "fatal" | "unknown")[] | null;
+                /** @description How many of the newest lines that are there already come first */
+                lines?: number;
+                namespace?: string;
+                /** @description Text that the line does not contain */
+                not?: string[] | null;
+                /** @description Text that the line contains; several times for several texts, all of which it contains */
+                q?: string[] | null;
+                /** @description A regular expression (RE2 syntax) that a part of the line matches; (?i) at its beginning ignores case */
+                regex?: string;
+                /** @description Only lines of this request */
+                request?: string;
+                /** @description Beginning of the time range (inclusive): an RFC 3339 time, or a duration before now such as 90s, 15m, 24h or 7d. Default: no limit */
+                since?: string;
+                /** @description Separated by commas */
+                stream?: ("stdout" | "stderr" | "platform")[] | null;
+                /** @description Only lines that name this trace */
+                trace?: string;
+                /** @description End of the time range (exclusive), written as since is. Default: no limit */
+                until?: string;
+                version?: string;
+            };
+            header?: {
+                /** @description The id of the last event that came, to go on behind it */
+                "Last-Event-ID"?: string;
+                /** @description The tenant; default if absent */
+                "X-Scope-OrgID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": ({
+                        data: components["schemas"]["TailedLine"];
+                        /** @enum {string} */
+                        event: "line";
+                        /** @description For Last-Event-ID */
+                        id?: string;
+                    } | {
+                        data: components["schemas"]["TailSkipped"];
+                        /** @enum {string} */
+                        event: "skipped";
+                        /** @description For Last-Event-ID */
+                        id?: string;
+                    } | {
+                        data: components["schemas"]["ErrorModel"];
+                        /** @enum {string} */
+                        event: "problem";
+                        /** @description For Last-Event-ID */
+                        id?: string;
+                    })[];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     "list-requests": {
         parameters: {
             query?: {
+                /** @description Nobody told how it ended, and its instance ended like this; separated by commas */
+                closed_by?: ("oom" | "timeout" | "crash" | "stop")[] | null;
                 /** @description Only requests that waited for a start, or only those that did not */
                 cold?: "true" | "false";
-                /** @description Where to read on: next_cursor of the answer before, with the same filters */
+                /** @description Where to read on: next_cursor of the answer before, with the same filters, sort and order */
                 cursor?: string;
+                /** @description Of its instance's image */
+                digest?: string;
+                /** @description A part of what is said of its failure, in upper or lower case */
+                error?: string;
                 /** @description The function's name without its namespace */
                 function?: string;
+                /** @description Where its instance was */
+                host?: string;
+                http_status?: number;
+                /** @description Upper and lower case are the same in q */
+                ignore_case?: boolean;
+                /** @description How its instance was started */
+                initialization?: "on-demand" | "provisioned";
+                instance?: string;
                 limit?: number;
+                /** @description It took at most so long in the handler */
+                max_duration?: string;
+                /** @description It took at least so long in the handler */
+                min_duration?: string;
                 namespace?: string;
+                /** @description desc: the newest or the longest come first */
+                order?: "desc" | "asc";
+                /** @description Text that one of its lines contains; several times for several texts, each in any of its lines */
+                q?: string[] | null;
+                /** @description What the request's ID begins with */
+                request?: string;
                 /** @description Beginning of the time range (inclusive): an RFC 3339 time, or a duration before now such as 90s, 15m, 24h or 7d. Default: no limit */
                 since?: string;
-                status?: "ok" | "error" | "timeout" | "oom" | "cancelled" | "running";
+                /** @description time: of its start at the instance; duration: in the handler; init: how long it waited for its instance's start. Requests without one come last */
+                sort?: "time" | "duration" | "init";
+                /** @description How it ended; separated by commas */
+                status?: ("ok" | "error" | "timeout" | "oom" | "cancelled" | "running")[] | null;
+                trigger?: string;
                 /** @description End of the time range (exclusive), written as since is. Default: no limit */
                 until?: string;
+                version?: string;
             };
             header?: {
                 /** @description The tenant; default if absent */

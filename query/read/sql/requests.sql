@@ -1,0 +1,57 @@
+-- Invocations in the order that was asked for, from behind the cursor's row on.
+-- The order of time reads the columns of a span of time; any other order first
+-- finds which rows of the whole range it is about.
+SELECT
+    namespace,
+    function,
+    started_at,
+    request_id,
+    instance,
+    version,
+    trigger,
+    queued_at,
+    ended_at,
+    status,
+    http_status,
+    error,
+    duration_ns,
+    memory_peak,
+    cpu_time_ns,
+    bytes_in,
+    bytes_out,
+    cold,
+    cold_wait_ns,
+    usage_memory_peak,
+    usage_cpu_time_ns,
+    usage_shared,
+    closed_at,
+    closed_status,
+    closed_error,
+    closed_by
+FROM invocations FINAL
+WHERE tenant = {tenant:String}
+{{- range .Key}}
+    AND {{.}}
+{{- end}}
+{{- if .ByTime}}
+{{- range .Conditions}}
+    AND {{.}}
+{{- end}}
+{{- else}}
+    AND (namespace, function, started_at, request_id, instance) IN
+    (
+        SELECT namespace, function, started_at, request_id, instance
+        FROM invocations FINAL
+        WHERE tenant = {tenant:String}
+{{- range .Key}}
+            AND {{.}}
+{{- end}}
+{{- range .Conditions}}
+            AND {{.}}
+{{- end}}
+        ORDER BY {{.Order}}
+        LIMIT {limit:UInt32}
+    )
+{{- end}}
+ORDER BY {{.Order}}
+LIMIT {limit:UInt32}

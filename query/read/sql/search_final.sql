@@ -1,0 +1,52 @@
+-- As search.sql, for filters by what a correction changes: the rows are merged
+-- before they are filtered. Those of a request are found by the index on
+-- request_id first.
+SELECT
+    ts,
+    namespace,
+    function,
+    version,
+    instance,
+    host,
+    stream,
+    severity,
+    request_id,
+    attribution,
+    candidates,
+    substring(body, 1, {max_body:UInt32}) AS text,
+    truncated,
+    toUInt64(truncated + length(body) - length(text)) AS cut,
+    trace_id,
+    span_id,
+    attributes,
+    file_id,
+    offset,
+    revision
+FROM logs FINAL
+WHERE tenant = {tenant:String}
+{{- range .Conditions}}
+    AND {{.}}
+{{- end}}
+{{- if .OfRequest}}
+    AND request_id = {request:String}
+    AND (namespace, function, ts, file_id, offset) IN
+    (
+        SELECT namespace, function, ts, file_id, offset
+        FROM logs
+        WHERE tenant = {tenant:String}
+{{- range .Conditions}}
+            AND {{.}}
+{{- end}}
+            AND request_id = {request:String}
+    )
+{{- end}}
+{{- if .Attributed}}
+    AND toString(attribution) IN {attributions:Array(String)}
+{{- end}}
+ORDER BY
+{{- if .OldestFirst}}
+    ts, file_id, offset, namespace, function
+{{- else}}
+    ts DESC, file_id DESC, offset DESC, namespace DESC, function DESC
+{{- end}}
+LIMIT {limit:UInt32}
