@@ -93,6 +93,11 @@ func DefaultConfig() Config {
 	}
 }
 
+// Memory is how much an aggregator's heap should have, in bytes: what is
+// remembered, what is taken in, and as much as both in columns, buffers and
+// garbage.
+func (c *Config) Memory() int64 { return 2 * (int64(c.Correlate.Memory) + c.Pending) }
+
 // Validate tells all that is wrong with c, nil if nothing is. Each problem
 // begins with the key that it is about.
 func (c *Config) Validate() error {
@@ -252,7 +257,7 @@ func (a *Aggregator) take(ctx context.Context, protocol, tenant string, batch *i
 			Message: fmt.Sprintf("tenant %q sends more bytes a second than it may: send again in %s", tenant, wait.Round(time.Millisecond)),
 		}
 	}
-	var ids []string
+	ids := make([]string, 0, len(batch.Lines))
 	for i := range batch.Lines {
 		l := &batch.Lines[i]
 		before := len(ids)

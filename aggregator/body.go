@@ -60,7 +60,7 @@ func (a *Aggregator) readBody(w http.ResponseWriter, r *http.Request) (*body, er
 	if err == nil {
 		defer in.Close()
 		counted := &counter{in, &b.n, &a.reading, a.cfg.Pending}
-		_, err = b.buffer.ReadFrom(io.LimitReader(counted, limits.InflatedBytes+1))
+		err = fill(b.buffer, io.LimitReader(counted, limits.InflatedBytes+1), int(min(r.ContentLength, limits.BodyBytes)))
 	}
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -72,6 +72,27 @@ func (a *Aggregator) readBody(w http.ResponseWriter, r *http.Request) (*body, er
 		return b, fmt.Errorf("read body: %w", err)
 	}
 	return b, nil
+}
+
+// fill reads all of r into buffer, which grows to what is expected at once when
+// a quarter of that is there: a sender's word alone is not worth the memory.
+func fill(buffer *bytes.Buffer, r io.Reader, expected int) error {
+	for {
+		more := max(buffer.Len(), bytes.MinRead)
+		if left := expected + bytes.MinRead - buffer.Len(); left > 0 && left <= 3*more {
+			more = left
+		}
+		buffer.Grow(more)
+		room := buffer.AvailableBuffer()
+		n, err := r.Read(room[:cap(room)])
+		buffer.Write(room[:n]) // where it is already
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // counter counts what is read, for its request and for all.

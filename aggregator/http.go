@@ -131,7 +131,7 @@ func (a *Aggregator) enter(ctx context.Context, body []byte) (leave func(), err 
 	if n, err := s2.DecodedLen(body); err == nil && n > size && int64(n) <= a.cfg.Ingest.InflatedBytes {
 		size = n
 	}
-	need := min(3*int64(size), a.cfg.Pending)
+	need := min(4*int64(size), a.cfg.Pending) // measured of lines of 200 bytes
 	if a.room.TryAcquire(need) {
 		return func() { a.room.Release(need) }, nil
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/coldscope/coldscope/aggregator/correlate"
 	"github.com/coldscope/coldscope/aggregator/insert"
+	"github.com/coldscope/coldscope/internal/schema"
 )
 
 // batch is what is written together, and who waits for it.
@@ -25,9 +26,10 @@ type merger struct {
 	correlator  *correlate.Correlator
 	outstanding map[*submission]bool // taken in, not answered yet
 
-	gathering batch     // settled, not handed to the writer yet
-	forgot    bool      // what was forgotten may not be in the store yet
-	lastWrite time.Time // when the writer got its last batch
+	gathering batch           // settled, not handed to the writer yet
+	spare     []schema.LogRow // room for the batch after that, left by the one before
+	forgot    bool            // what was forgotten may not be in the store yet
+	lastWrite time.Time       // when the writer got its last batch
 	writing   bool
 	toWriter  chan *batch
 	written   chan writeResult
@@ -212,11 +214,7 @@ func (m *merger) flush(ctx context.Context) error {
 func (m *merger) gather() []correlate.Span {
 	out := m.correlator.Take()
 	b := &m.gathering
-	if b.Logs == nil {
-		b.Logs = out.Logs
-	} else {
-		b.Logs = append(b.Logs, out.Logs...)
-	}
+	b.Logs = append(b.Logs, out.Logs...)
 	b.Invocations = append(b.Invocations, out.Invocations...)
 	b.ColdStarts = append(b.ColdStarts, out.ColdStarts...)
 	b.Phases = append(b.Phases, out.Phases...)
@@ -248,6 +246,7 @@ func (m *merger) hand(interval time.Duration) {
 	}
 	b := m.gathering
 	m.gathering = batch{}
+	m.gathering.Logs, m.spare = m.spare, nil
 	m.writing, m.lastWrite = true, time.Now()
 	m.toWriter <- &b
 }
@@ -276,11 +275,16 @@ func (m *merger) answer(r writeResult) {
 	for _, s := range r.waiting {
 		m.finish(s, r.err)
 	}
+	rows := r.Rows()
+	if r.Logs != nil {
+		clear(r.Logs) // what is written is not kept in memory by it
+		m.spare = r.Logs[:0]
+	}
 	if r.err == nil {
 		return
 	}
 	m.metrics.insertFailures.Inc()
-	m.logger.Error("a batch could not be written; its senders will send it again", "rows", r.Rows(), "error", r.err)
+	m.logger.Error("a batch could not be written; its senders will send it again", "rows", rows, "error", r.err)
 	m.correlator = correlate.New(m.cfg.Correlate)
 	m.gathering, m.owed = batch{}, owed{}
 	for s := range m.outstanding {

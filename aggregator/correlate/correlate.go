@@ -36,7 +36,7 @@ type Config struct {
 
 // DefaultConfig is what a platform with one request at a time per instance needs.
 func DefaultConfig() Config {
-	return Config{Hold: 500 * time.Millisecond, Grace: 2 * time.Second, Memory: 64 << 20, InstanceLines: 4096}
+	return Config{Hold: 500 * time.Millisecond, Grace: 2 * time.Second, Memory: 48 << 20, InstanceLines: 4096}
 }
 
 // Ticket stands for the submission that a line came with. The correlator only
@@ -50,7 +50,8 @@ type Key struct{ Tenant, Namespace, Function, Instance string }
 func KeyOf(ref faas.Ref) Key { return Key{ref.Tenant, ref.Namespace, ref.Function, ref.Instance} }
 
 // Output is what was settled since the last Take. Released holds the ticket of
-// every held or direct line in it, once per line.
+// every held or direct line in it, once per line. Logs, Released and Held are
+// used again: they hold until the next Take.
 type Output struct {
 	Logs        []schema.LogRow
 	Invocations []schema.InvocationRow
@@ -90,6 +91,7 @@ type Correlator struct {
 	instances map[Key]*instance
 	recent    *list.List // of *instance, least recently used in front
 	last      *instance  // the one used last: lines come by instance
+	asked     *instance  // the one that Known was asked about last
 	clocks    clocks
 	memory    int         // bytes of what is remembered and held
 	state     int         // those of them that are no lines
@@ -100,6 +102,7 @@ type Correlator struct {
 	now       time.Time // as of the newest fact that concerns held lines
 	begun     []begun   // to be given out by Take
 	out       Output
+	given     Output // by the last Take
 }
 
 // New returns an empty correlator.
@@ -111,7 +114,11 @@ func New(cfg Config) *Correlator {
 // time. What it does not know the caller has to Restore first, even if the store
 // has nothing; only events that are Apart need no memory.
 func (c *Correlator) Known(k Key, at time.Time) bool {
-	i := c.instances[k]
+	i := c.asked
+	if i == nil || i.key != k {
+		i = c.instances[k]
+		c.asked = i
+	}
 	return i != nil && at.After(i.horizon)
 }
 
@@ -159,7 +166,7 @@ func (c *Correlator) Recheck(k Key, rows []schema.LogRow) {
 	}
 	c.revision++
 	for n := range rows {
-		if r := i.restored(&rows[n]); r.time.After(i.horizon) && i.attribute(r, c.cfg.Grace) {
+		if r := restored(&rows[n]); r.time.After(i.horizon) && i.attribute(r, c.cfg.Grace) {
 			r.owner = i
 			c.give(r)
 			c.out.Corrected++
@@ -237,8 +244,11 @@ func (c *Correlator) Take() Output {
 		c.out.Forgotten++
 	}
 	c.giveBegun()
-	out := c.out
-	c.out = Output{Logs: make([]schema.LogRow, 0, len(out.Logs))}
+	out, before := c.out, c.given
+	clear(before.Logs)
+	clear(before.Released)
+	c.given = out
+	c.out = Output{Logs: before.Logs[:0], Released: before.Released[:0], Held: before.Held[:0]}
 	return out
 }
 
@@ -282,6 +292,9 @@ func (c *Correlator) forget(i *instance) {
 	delete(c.instances, i.key)
 	if c.last == i {
 		c.last = nil
+	}
+	if c.asked == i {
+		c.asked = nil
 	}
 }
 

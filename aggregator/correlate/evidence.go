@@ -70,10 +70,14 @@ func (i *instance) silentSince(since, t time.Time) bool {
 	return i.firstSeen.Before(since) && i.mute(i.line(t))
 }
 
-// named gives the first of the line's IDs that is a known invocation. Where
-// nobody tells of invocations the line's own word is all there is.
+// named gives the first of the line's IDs, its sender's before those in its
+// text, that is a known invocation. Where nobody tells of invocations the line's
+// own word is all there is.
 func (i *instance) named(r *remembered, t time.Time) string {
-	for _, id := range r.explicit {
+	if id := r.line.RequestID; id != "" && (i.attempts[id] > 0 || i.mute(t)) {
+		return id
+	}
+	for _, id := range r.line.Named {
 		if i.attempts[id] > 0 || i.mute(t) {
 			return id
 		}

@@ -42,6 +42,7 @@ type instance struct {
 	lines   []*remembered // by time
 	dropped time.Time     // of the newest line that is not remembered any more
 	held    []held        // by arrival
+	slab    []remembered  // for the next lines
 
 	doubted   bool // lines from doubtFrom on have to be looked at
 	doubtFrom time.Time

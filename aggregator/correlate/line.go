@@ -9,14 +9,6 @@ import (
 	"github.com/coldscope/coldscope/internal/schema"
 )
 
-// explicitIDs gives the request IDs that a line carries: the sender's first.
-func explicitIDs(l *faas.Line) []string {
-	if l.RequestID == "" {
-		return l.Named
-	}
-	return append([]string{l.RequestID}, l.Named...)
-}
-
 // platformRow shows an event among the lines. Its identity is the event's, so
 // that one which arrives twice, by whatever way, is shown once.
 func platformRow(i *instance, e *faas.Event, revision uint64) schema.LogRow {

@@ -16,24 +16,33 @@ type remembered struct {
 	time  time.Time // its line's; stays when that is forgotten
 
 	requestID   string
-	explicit    []string // IDs that the line itself carries
 	candidates  []string
 	attribution faas.Attribution
 	fresh       bool // not given out yet
 }
 
+// maxSlab bounds how many lines' memory of an instance is made at once. It is
+// an instance's own, since that forgets its lines in their order, or all.
+const maxSlab = 64
+
 // remembered makes a line of the instance out of l.
 func (i *instance) remembered(l *faas.Line) *remembered {
-	return &remembered{line: l, time: l.Time, explicit: explicitIDs(l), fresh: true}
+	if len(i.slab) == 0 {
+		i.slab = make([]remembered, min(max(len(i.lines)+len(i.held), 1), maxSlab))
+	}
+	r := &i.slab[0]
+	i.slab = i.slab[1:]
+	r.line, r.time, r.fresh = l, l.Time, true
+	return r
 }
 
-// restored makes a line of the instance out of its row.
-func (i *instance) restored(row *schema.LogRow) *remembered {
-	r := &remembered{
-		line: row.Line, time: row.Time, explicit: row.Named, requestID: row.RequestID, attribution: row.Attribution, candidates: row.Candidates,
-	}
-	if r.attribution == faas.AttributionExplicit {
-		r.explicit = append(slices.Clip(r.explicit), r.requestID) // the sender may have named it
+// restored makes a line out of its row.
+func restored(row *schema.LogRow) *remembered {
+	r := &remembered{line: row.Line, time: row.Time, requestID: row.RequestID, attribution: row.Attribution, candidates: row.Candidates}
+	if r.attribution == faas.AttributionExplicit && r.requestID != row.Line.RequestID {
+		line := *row.Line
+		line.Named = append(slices.Clip(line.Named), r.requestID) // the sender may have named it
+		r.line = &line
 	}
 	return r
 }
@@ -57,7 +66,10 @@ func (r *remembered) row(revision uint64) schema.LogRow {
 func (r *remembered) size() int {
 	const each = int(unsafe.Sizeof(remembered{})+unsafe.Sizeof(faas.Line{})) + 32 // the pointers to it
 	n := each + len(r.line.Body) + len(r.line.Raw)
-	for _, id := range r.explicit {
+	if r.line.RequestID != "" {
+		n += 16 + len(r.line.RequestID)
+	}
+	for _, id := range r.line.Named {
 		n += 16 + len(id)
 	}
 	for i := range r.line.Attributes {

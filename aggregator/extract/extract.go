@@ -115,6 +115,7 @@ type reader struct {
 	// What the level fields say: words win over numbers, the first over others.
 	severity, byNumber, byStatus faas.Severity
 
+	slab  []faas.Attribute  // room for lines' attributes
 	path  []byte            // of a nested field
 	paths map[string]string // by themselves, so that equal ones cost nothing
 }
@@ -131,13 +132,31 @@ func (r *reader) restart(sent int) {
 	r.severity, r.byNumber, r.byStatus = 0, 0, 0
 }
 
+// slabAttributes are made at once: what each line has is small.
+const slabAttributes = 256
+
+// kept is a copy of a line's attributes, beside those of lines before it.
+func (r *reader) kept(attrs []faas.Attribute) []faas.Attribute {
+	n := len(attrs)
+	if n > slabAttributes/4 {
+		return slices.Clone(attrs)
+	}
+	if len(r.slab) < n {
+		r.slab = make([]faas.Attribute, slabAttributes)
+	}
+	mine := r.slab[:n:n]
+	r.slab = r.slab[n:]
+	copy(mine, attrs)
+	return mine
+}
+
 // end writes what was read into l, and lets go of l.
 func (r *reader) end(l *faas.Line) {
 	l.Severity = cmp.Or(l.Severity, r.severity, r.byNumber, r.byStatus)
 	l.TraceID = cmp.Or(l.TraceID, r.found.trace)
 	l.SpanID = cmp.Or(l.SpanID, r.found.span)
 	if len(r.attrs) > len(l.Attributes) {
-		l.Attributes = slices.Clone(r.attrs)
+		l.Attributes = r.kept(r.attrs)
 	}
 	clear(r.attrs)
 	r.found, r.s = found{}, ""

@@ -100,7 +100,7 @@ func (r *reader) string(name string, meaning role, value string, kept bool) {
 	switch {
 	case meaning == 0:
 	case meaning&roleLevel != 0:
-		if s := levelText(value); s != faas.SeverityUnknown {
+		if s := faas.ParseSeverity(value); s != faas.SeverityUnknown {
 			if r.severity == faas.SeverityUnknown {
 				r.severity = s
 			}

@@ -7,28 +7,10 @@ import (
 	"github.com/coldscope/coldscope/internal/faas"
 )
 
-// levelWords are the names of levels, in lower case. Numbers within a range
-// follow OpenTelemetry's appendix on syslog and log4j.
-var levelWords = map[string]faas.Severity{
-	"trace": faas.SeverityTrace, "trc": faas.SeverityTrace, "trac": faas.SeverityTrace, "verbose": faas.SeverityTrace, "vrb": faas.SeverityTrace,
-	"finest": faas.SeverityTrace, "finer": faas.SeverityTrace, "silly": faas.SeverityTrace, "trce": faas.SeverityTrace,
-	"debug": faas.SeverityDebug, "dbg": faas.SeverityDebug, "debu": faas.SeverityDebug, "dbug": faas.SeverityDebug, "fine": faas.SeverityDebug, "config": faas.SeverityDebug,
-	"info": faas.SeverityInfo, "inf": faas.SeverityInfo, "information": faas.SeverityInfo, "informational": faas.SeverityInfo,
-	"notice": faas.SeverityInfo + 1, "success": faas.SeverityInfo + 1,
-	"warn": faas.SeverityWarn, "warning": faas.SeverityWarn, "wrn": faas.SeverityWarn,
-	"error": faas.SeverityError, "err": faas.SeverityError, "erro": faas.SeverityError, "fail": faas.SeverityError, "severe": faas.SeverityError,
-	"crit": faas.SeverityError + 1, "dpanic": faas.SeverityError + 1, "alert": faas.SeverityError + 2,
-	"fatal": faas.SeverityFatal, "ftl": faas.SeverityFatal, "fata": faas.SeverityFatal, "critical": faas.SeverityFatal,
-	"panic": faas.SeverityFatal, "pani": faas.SeverityFatal, "emerg": faas.SeverityFatal, "emergency": faas.SeverityFatal,
-}
-
-// maxLevelBytes is the longest of levelWords.
-const maxLevelBytes = len("informational")
-
-// levels is levelWords for a search without hashing.
+// levels are the names of levels, for a search without hashing.
 var levels = func() *nameTable {
 	t := new(nameTable)
-	for word, s := range levelWords {
+	for word, s := range faas.SeverityWords() {
 		t.add(word, role(s)) // at most 24
 	}
 	return t
@@ -36,50 +18,10 @@ var levels = func() *nameTable {
 
 // levelWord is the severity that word names in any case, unknown if none.
 func levelWord(word string) faas.Severity {
-	if len(word) < 3 || len(word) > maxLevelBytes {
+	if len(word) < 3 {
 		return faas.SeverityUnknown
 	}
 	return faas.Severity(levels.role(word))
-}
-
-// letterLevel is the severity of a level of one letter.
-func letterLevel(c byte) faas.Severity {
-	switch c | 0x20 {
-	case 't', 'v':
-		return faas.SeverityTrace
-	case 'd':
-		return faas.SeverityDebug
-	case 'i':
-		return faas.SeverityInfo
-	case 'w':
-		return faas.SeverityWarn
-	case 'e':
-		return faas.SeverityError
-	case 'f', 'c':
-		return faas.SeverityFatal
-	}
-	return faas.SeverityUnknown
-}
-
-// levelText reads what a level field has for a text: a word, a letter, or a
-// word and what slog adds to it ("ERROR+2").
-func levelText(text string) faas.Severity {
-	if len(text) == 1 {
-		return letterLevel(text[0])
-	}
-	if s := levelWord(text); s != 0 {
-		return s
-	}
-	at := strings.IndexAny(text[:min(len(text), maxLevelBytes)], "+-")
-	if at < 0 {
-		return faas.SeverityUnknown
-	}
-	s := levelWord(text[:at])
-	n, err := strconv.Atoi(text[at:])
-	if s == 0 || err != nil || n < -24 || n > 24 {
-		return faas.SeverityUnknown
-	}
-	return faas.Severity(min(max(int(s)+n, 1), int(faas.SeverityFatal)+3))
 }
 
 // syslogSeverities are by syslog's number.

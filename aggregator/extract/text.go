@@ -42,7 +42,7 @@ func prefixSeverity(s string) faas.Severity {
 	case 'I', 'W', 'E', 'F':
 		n := skip(s, 1, '0', '9')
 		if (n == 5 || n == 9) && len(s) > n+9 && s[n] == ' ' && s[n+3] == ':' && s[n+6] == ':' && isDigit(s[n+1]) {
-			return letterLevel(s[0])
+			return faas.SeverityOfLetter(s[0])
 		}
 	case '<':
 		n := skip(s, 1, '0', '9')

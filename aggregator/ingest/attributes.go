@@ -108,26 +108,5 @@ func severityOf(name, text string) faas.Severity {
 		}
 		return faas.Severity(n)
 	}
-	if len(text) > len("informational") {
-		return faas.SeverityUnknown
-	}
-	switch strings.ToLower(text) {
-	case "trace":
-		return faas.SeverityTrace
-	case "debug":
-		return faas.SeverityDebug
-	case "info", "information", "informational":
-		return faas.SeverityInfo
-	case "notice":
-		return faas.SeverityInfo + 1
-	case "warn", "warning":
-		return faas.SeverityWarn
-	case "error", "err":
-		return faas.SeverityError
-	case "critical", "crit":
-		return faas.SeverityError + 1
-	case "alert", "emerg", "emergency", "fatal", "panic":
-		return faas.SeverityFatal
-	}
-	return faas.SeverityUnknown
+	return faas.ParseSeverity(text)
 }

@@ -98,6 +98,7 @@ type batch struct {
 	limits         Limits
 	oldest, newest time.Time        // zero: no limit
 	own            []faas.Attribute // of the line that is being read
+	from           sender           // of the stream that is being read
 }
 
 func (d *Decoder) batch(tenant string) *batch {
@@ -156,19 +157,31 @@ func (b *batch) line(from *sender, entry *push.Entry) {
 		b.reject(1, err)
 		return
 	}
-	l := faas.Line{
-		Ref: from.ref, Time: entry.Timestamp.UTC(), Stream: from.stream, Body: entry.Line, Host: from.host,
-		Severity: from.severity, Attributes: from.attributes,
-	}
-	positioned, err := b.readMetadata(&l, entry.StructuredMetadata)
+	l := b.next()
+	l.Ref, l.Host, l.Stream, l.Severity, l.Attributes = from.ref, from.host, from.stream, from.severity, from.attributes
+	l.Time, l.Body = entry.Timestamp.UTC(), entry.Line
+	positioned, err := b.readMetadata(l, entry.StructuredMetadata)
 	if err != nil {
+		*l = faas.Line{}
+		b.Lines = b.Lines[:len(b.Lines)-1]
 		b.reject(1, err)
 		return
 	}
 	if !positioned {
-		l.FileID, l.Offset = from.derivePosition(&l, "")
+		l.FileID, l.Offset = from.derivePosition(l, "")
 	}
-	b.add(&l)
+	b.take(l)
+}
+
+// next makes a place for a line, an empty one, at the end of the others. A line
+// is large: it is filled where it stays.
+func (b *batch) next() *faas.Line {
+	if len(b.Lines) < cap(b.Lines) {
+		b.Lines = b.Lines[:len(b.Lines)+1]
+	} else {
+		b.Lines = append(b.Lines, faas.Line{})
+	}
+	return &b.Lines[len(b.Lines)-1]
 }
 
 // checkTime refuses a line of time t if that is needed.
@@ -186,6 +199,13 @@ func (b *batch) checkTime(t time.Time) *refusal {
 
 // add takes a line whose body may still be too long or no UTF-8.
 func (b *batch) add(l *faas.Line) {
+	mine := b.next()
+	*mine = *l
+	b.take(mine)
+}
+
+// take is add for the line that is the last one already.
+func (b *batch) take(l *faas.Line) {
 	if over := len(l.Body) - b.limits.LineBytes; over > 0 {
 		l.Body, l.Truncated = l.Body[:b.limits.LineBytes], l.Truncated+uint64(over)
 	}
@@ -194,7 +214,6 @@ func (b *batch) add(l *faas.Line) {
 	}
 	b.Accepted++
 	b.Bytes += len(l.Body) + attributeBytes(l.Attributes)
-	b.Lines = append(b.Lines, *l)
 }
 
 // readMetadata fills what an entry's structured metadata says. positioned

@@ -43,12 +43,7 @@ func (d *Decoder) DecodeRaw(tenant string, raw []byte) (Batch, error) {
 	n, err := countEntries(text)
 	if err == nil {
 		r.batch.Lines = make([]faas.Line, 0, n)
-		err = fields(text, requestFields, func(number int, value string) error {
-			if number != requestStreams {
-				return nil
-			}
-			return r.stream(value)
-		})
+		err = r.request(text)
 	}
 	if err != nil {
 		return Batch{}, fmt.Errorf("not a Loki push request: %w", err)
@@ -58,18 +53,21 @@ func (d *Decoder) DecodeRaw(tenant string, raw []byte) (Batch, error) {
 
 // countEntries counts the entries of all streams.
 func countEntries(text string) (n int, err error) {
-	err = fields(text, requestFields, func(number int, stream string) error {
-		if number != requestStreams {
-			return nil
+	for f := (message{text: text, known: requestFields}); f.next(); {
+		if f.number != requestStreams {
+			continue
 		}
-		return fields(stream, streamFields, func(number int, _ string) error {
-			if number == streamEntries {
+		s := message{text: f.value, known: streamFields}
+		for s.next() {
+			if s.number == streamEntries {
 				n++
 			}
-			return nil
-		})
-	})
-	return n, err
+		}
+		if s.err != nil {
+			return 0, s.err
+		}
+	}
+	return n, nil // the request's own fields are checked when they are read
 }
 
 // rawReader reads requests in protobuf into its batch.
@@ -78,67 +76,90 @@ type rawReader struct {
 	entry push.Entry // used again for each
 }
 
+func (r *rawReader) request(text string) error {
+	f := message{text: text, known: requestFields}
+	for f.next() {
+		if f.number != requestStreams {
+			continue
+		}
+		if err := r.stream(f.value); err != nil {
+			return err
+		}
+	}
+	return f.err
+}
+
 // stream reads the labels first, wherever they stand.
 func (r *rawReader) stream(text string) error {
 	labels, entries := "", 0
-	err := fields(text, streamFields, func(number int, value string) error {
-		switch number {
+	f := message{text: text, known: streamFields}
+	for f.next() {
+		switch f.number {
 		case streamLabels:
-			labels = value
+			labels = f.value
 		case streamEntries:
 			entries++
 		}
-		return nil
-	})
-	if err != nil {
-		return err
 	}
-	use := func() {} // an entry
-	switch from, refused := r.batch.stream(labels); {
-	case refused != nil:
+	if f.err != nil {
+		return f.err
+	}
+	from, refused := r.batch.stream(labels)
+	if refused != nil {
 		r.batch.reject(entries, refused)
-	case from.stream == faas.Platform:
-		use = func() { r.batch.event(&r.entry) }
-	default:
-		use = func() { r.batch.line(from, &r.entry) }
 	}
-	return fields(text, streamFields, func(number int, value string) error {
-		if number != streamEntries {
-			return nil
+	for f = (message{text: text, known: streamFields}); f.next(); {
+		if f.number != streamEntries {
+			continue
 		}
-		if err := r.read(value); err != nil {
+		if err := r.read(f.value); err != nil {
 			return err
 		}
-		use()
-		return nil
-	})
+		switch {
+		case refused != nil:
+		case from.stream == faas.Platform:
+			r.batch.event(&r.entry)
+		default:
+			r.batch.line(from, &r.entry)
+		}
+	}
+	return nil
 }
 
 // read fills r.entry.
-func (r *rawReader) read(text string) error {
+func (r *rawReader) read(text string) (err error) {
 	r.entry.Timestamp, r.entry.Line = time.Unix(0, 0), ""
 	r.entry.StructuredMetadata = r.entry.StructuredMetadata[:0]
-	return fields(text, entryFields, func(number int, value string) (err error) {
-		switch number {
+	f := message{text: text, known: entryFields}
+	for f.next() {
+		switch f.number {
 		case entryTimestamp:
-			r.entry.Timestamp, err = timestamp(value)
+			r.entry.Timestamp, err = timestamp(f.value)
 		case entryLine:
-			r.entry.Line = value
+			r.entry.Line = f.value
 		case entryMetadata:
-			var label push.LabelAdapter
-			err = fields(value, labelFields, func(number int, value string) error {
-				switch number {
-				case labelName:
-					label.Name = value
-				case labelValue:
-					label.Value = value
-				}
-				return nil
-			})
-			r.entry.StructuredMetadata = append(r.entry.StructuredMetadata, label)
+			err = r.label(f.value)
 		}
-		return err
-	})
+		if err != nil {
+			return err
+		}
+	}
+	return f.err
+}
+
+func (r *rawReader) label(text string) error {
+	var label push.LabelAdapter
+	f := message{text: text, known: labelFields}
+	for f.next() {
+		switch f.number {
+		case labelName:
+			label.Name = f.value
+		case labelValue:
+			label.Value = f.value
+		}
+	}
+	r.entry.StructuredMetadata = append(r.entry.StructuredMetadata, label)
+	return f.err
 }
 
 func timestamp(text string) (time.Time, error) {
@@ -172,36 +193,72 @@ func timestamp(text string) (time.Time, error) {
 	return time.Unix(seconds, nanos).UTC(), nil
 }
 
-// fields calls use for the fields of a message that are strings, bytes or
+// message goes through the fields of a message that are strings, bytes or
 // messages, in their order: all fields up to the number known have to be. Others
 // are skipped.
-func fields(text string, known protowire.Number, use func(number int, value string) error) error {
-	for b := view(text); len(b) > 0; {
-		number, kind, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		b = b[n:]
-		if kind != protowire.BytesType {
-			if number <= known {
-				return fmt.Errorf("field %d has wire type %d", number, kind)
+type message struct {
+	text  string // what is left
+	known int
+	// The field that next came to.
+	number int
+	value  string
+	err    error // why there is no next one; nil at the end
+}
+
+// next goes to the next field, and reports whether there is one.
+func (m *message) next() bool {
+	for m.text != "" {
+		// Nearly every field of a push has a tag of one byte, and a length of one or two.
+		if tag := m.text[0]; tag < 0x80 && tag&7 == byte(protowire.BytesType) && tag >= 1<<3 && len(m.text) > 2 {
+			n, from := int(m.text[1]), 2
+			if n >= 0x80 && m.text[2] < 0x80 {
+				n, from = n&0x7f|int(m.text[2])<<7, 3
 			}
-			if n = protowire.ConsumeFieldValue(number, kind, b); n < 0 {
-				return protowire.ParseError(n)
+			if (n < 0x80 || from == 3) && n <= len(m.text)-from {
+				m.number, m.value = int(tag>>3), m.text[from:from+n]
+				m.text = m.text[from+n:]
+				return true
 			}
-			b = b[n:]
-			continue
 		}
-		value, n := protowire.ConsumeBytes(b)
-		if n < 0 {
-			return protowire.ParseError(n)
+		if m.slow() {
+			return true
 		}
-		if err := use(int(number), unsafe.String(unsafe.SliceData(value), len(value))); err != nil {
-			return err
+		if m.err != nil {
+			return false
 		}
-		b = b[n:]
 	}
-	return nil
+	return false
+}
+
+// slow reads whatever field is next; false is for one that is skipped, or wrong.
+func (m *message) slow() bool {
+	b := view(m.text)
+	number, kind, n := protowire.ConsumeTag(b)
+	if n < 0 {
+		m.err = protowire.ParseError(n)
+		return false
+	}
+	b = b[n:]
+	if kind != protowire.BytesType {
+		if int(number) <= m.known {
+			m.err = fmt.Errorf("field %d has wire type %d", number, kind)
+			return false
+		}
+		if n = protowire.ConsumeFieldValue(number, kind, b); n < 0 {
+			m.err = protowire.ParseError(n)
+			return false
+		}
+		m.text = m.text[len(m.text)-len(b)+n:]
+		return false
+	}
+	value, n := protowire.ConsumeBytes(b)
+	if n < 0 {
+		m.err = protowire.ParseError(n)
+		return false
+	}
+	m.number, m.value = int(number), unsafe.String(unsafe.SliceData(value), len(value))
+	m.text = m.text[len(m.text)-len(b)+n:]
+	return true
 }
 
 // view is text's bytes, to read.

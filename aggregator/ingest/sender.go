@@ -19,9 +19,9 @@ type sender struct {
 	stream     faas.Stream
 	host       string
 	severity   faas.Severity
-	attributes []faas.Attribute  // what its labels say beside that; of all its lines
-	id         uint64            // hash of all its labels
-	ordinals   map[uint64]uint64 // lines seen by hash, for those without a position
+	attributes []faas.Attribute // what its labels say beside that; of all its lines
+	id         uint64           // hash of all its labels
+	seen       ordinals         // lines without a position
 }
 
 // fact is what a label may name.
@@ -137,7 +137,7 @@ func (s *senders) put(k streamKey, of *sender) {
 	s.young[k] = of
 }
 
-// stream gives whose a stream of Loki's is.
+// stream gives whose a stream of Loki's is, until the next one is asked for.
 func (b *batch) stream(labels string) (*sender, *refusal) {
 	k := streamKey{b.tenant, labels}
 	from := b.known.get(k)
@@ -150,8 +150,10 @@ func (b *batch) stream(labels string) (*sender, *refusal) {
 			b.known.put(k, from)
 		}
 	}
-	mine := *from // it counts the lines of this push
-	return &mine, nil
+	few := b.from.seen.few[:0]
+	b.from = *from // it counts the lines of this push
+	b.from.seen.few = few
+	return &b.from, nil
 }
 
 func (b *batch) parseStream(text string) (*sender, *refusal) {
@@ -233,15 +235,42 @@ func parseStreamName(name string) (faas.Stream, *refusal) {
 // ordinal among equal ones of the push. The same push sent again gives the same
 // names.
 func (s *sender) derivePosition(l *faas.Line, place string) (fileID, offset uint64) {
-	h := xxhash.New()
+	var h xxhash.Digest
+	var digits [20]byte
+	h.Reset()
 	_, _ = h.WriteString(l.Body) // never fails
-	_, _ = h.WriteString(strconv.FormatInt(l.Time.UnixNano(), 10))
+	_, _ = h.Write(strconv.AppendInt(digits[:0], l.Time.UnixNano(), 10))
 	_, _ = h.WriteString(place)
 	sum := h.Sum64()
-	if s.ordinals == nil {
-		s.ordinals = map[uint64]uint64{}
+	return s.id, sum + s.seen.next(sum)
+}
+
+// ordinals count lines by their hash.
+type ordinals struct {
+	few  []uint64          // the hashes; most streams of a push have few lines
+	many map[uint64]uint64 // how many lines of each, once there are more
+}
+
+const fewLines = 32
+
+// next is how many lines of that hash there were before.
+func (o *ordinals) next(sum uint64) (n uint64) {
+	if o.many == nil && len(o.few) == fewLines {
+		o.many = make(map[uint64]uint64, 4*fewLines)
+		for _, s := range o.few {
+			o.many[s]++
+		}
 	}
-	n := s.ordinals[sum]
-	s.ordinals[sum]++
-	return s.id, sum + n
+	if o.many != nil {
+		n = o.many[sum]
+		o.many[sum]++
+		return n
+	}
+	for _, s := range o.few {
+		if s == sum {
+			n++
+		}
+	}
+	o.few = append(o.few, sum)
+	return n
 }

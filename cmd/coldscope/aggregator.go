@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -56,6 +58,9 @@ func loadConfig(f *process.Flags, set *pflag.FlagSet) (config, error) {
 }
 
 func startAggregator(ctx context.Context, p *process.Process, c *aggregator.Config, conn driver.Conn) (*aggregator.Aggregator, error) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(c.Memory()) // beyond it garbage is collected sooner
+	}
 	a := aggregator.New(*c, conn, p.Logger, p.Registry, p.Tracing)
 	p.Run(ctx, "aggregator", a.Run)
 	a.Register(p.Mux)

@@ -33,6 +33,7 @@ type loader = func() (process.Config, error)
 func service(cmd *cobra.Command, build func(context.Context, *process.Process, *config, driver.Conn, loader) error) *cobra.Command {
 	var f process.Flags
 	addStoreFlags(cmd.Flags(), &f)
+	profile := cmd.Flags().Bool("pprof", false, "serve Go's profiles at /debug/pprof/ of the HTTP port")
 	cmd.Args = cobra.NoArgs
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := loadConfig(&f, cmd.Flags())
@@ -47,6 +48,9 @@ func service(cmd *cobra.Command, build func(context.Context, *process.Process, *
 			load := func() (process.Config, error) { return f.Load(cmd.Flags()) }
 			if err := build(ctx, p, &c, conn, load); err != nil {
 				return err
+			}
+			if *profile {
+				p.Profile()
 			}
 			if err := p.Serve(ctx, c.Listen); err != nil {
 				return err

@@ -88,30 +88,6 @@ type Line struct {
 // Attribute is a name and a value that a line carries.
 type Attribute struct{ Key, Value string }
 
-// Severity is OpenTelemetry's SeverityNumber: 1 to 24 in six ranges of four, 0
-// for a line that does not say.
-type Severity uint8
-
-// The first of each range.
-const (
-	SeverityUnknown Severity = 0
-	SeverityTrace   Severity = 1
-	SeverityDebug   Severity = 5
-	SeverityInfo    Severity = 9
-	SeverityWarn    Severity = 13
-	SeverityError   Severity = 17
-	SeverityFatal   Severity = 21
-)
-
-// String is the range's name in lower case, as Loki and Grafana write levels:
-// trace, debug, info, warn, error, fatal; unknown for what is none.
-func (s Severity) String() string {
-	if s < SeverityTrace || s > SeverityFatal+3 {
-		return "unknown"
-	}
-	return [...]string{"trace", "debug", "info", "warn", "error", "fatal"}[(s-1)/4]
-}
-
 // Attribution is the evidence by which a line got its request.
 type Attribution string
 

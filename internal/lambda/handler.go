@@ -2,11 +2,8 @@ package lambda
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
-
-	"github.com/grafana/loki/pkg/push"
 
 	"github.com/coldscope/coldscope/internal/faas"
 	"github.com/coldscope/coldscope/internal/wire"
@@ -103,35 +100,4 @@ func RefOf(r *http.Request) (faas.Ref, error) {
 		}
 	}
 	return ref, nil
-}
-
-// ErrMixed says that lines of one push have several owners.
-var ErrMixed = errors.New("the lines are not of one instance")
-
-// Push gives lines of one instance as a Loki push, for its tenant. host names
-// the collector.
-func Push(lines []faas.Line, host string) (*push.PushRequest, error) {
-	streams := map[faas.Stream]*push.Stream{}
-	var order []faas.Stream
-	for _, l := range lines {
-		if l.Ref != lines[0].Ref {
-			return nil, ErrMixed
-		}
-		s := streams[l.Stream]
-		if s == nil {
-			s = &push.Stream{Labels: wire.StreamLabels(l.Ref, l.Stream, host)}
-			streams[l.Stream] = s
-			order = append(order, l.Stream)
-		}
-		e := push.Entry{Timestamp: l.Time, Line: l.Body}
-		if l.RequestID != "" {
-			e.StructuredMetadata = push.LabelsAdapter{{Name: wire.MetaRequestID, Value: l.RequestID}}
-		}
-		s.Entries = append(s.Entries, e)
-	}
-	req := &push.PushRequest{}
-	for _, stream := range order {
-		req.Streams = append(req.Streams, *streams[stream])
-	}
-	return req, nil
 }

@@ -309,23 +309,6 @@ func TestHandler(t *testing.T) {
 	}
 }
 
-func TestPush(t *testing.T) {
-	lines := decode(t, NewDecoder(), coldInvocation).Lines
-	req, err := Push(lines, "host-1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := req.Streams[0]
-	if len(req.Streams) != 1 || len(s.Entries) != 3 || !strings.Contains(s.Labels, `function="cart"`) ||
-		s.Entries[2].StructuredMetadata[0].Value != "6f7f0961" || s.Entries[0].StructuredMetadata != nil {
-		t.Errorf("%+v", req)
-	}
-	lines[1].Tenant = "other"
-	if _, err := Push(lines, "host-1"); !errors.Is(err, ErrMixed) {
-		t.Error(err)
-	}
-}
-
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(coldInvocation))
 	f.Add([]byte(`[{"time":"2026-11-24T10:00:00Z","type":"platform.restoreReport","record":{"metrics":{"durationMs":1e30}}}]`))

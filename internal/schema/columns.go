@@ -52,6 +52,7 @@ func (t *Table[T]) Insert(ctx context.Context, conn driver.Conn, rows []T) error
 	defer batch.Close()
 	s := scratches.Get().(*scratch) // the pool holds nothing else
 	defer s.release()
+	s.first = true
 	if n := len(batch.Columns()); n != len(t.columns) {
 		return fmt.Errorf("fill %s: the table has %d columns, want %d", t.Name, n, len(t.columns))
 	}
@@ -62,7 +63,7 @@ func (t *Table[T]) Insert(ctx context.Context, conn driver.Conn, rows []T) error
 		if err := batch.Flush(); err != nil {
 			return err
 		}
-		rows = rows[blockRows:]
+		rows, s.first = rows[blockRows:], false
 	}
 	if err := t.append(batch, s, rows); err != nil {
 		return err
@@ -82,7 +83,10 @@ func (t *Table[T]) append(batch driver.Batch, s *scratch, rows []T) error {
 
 // scratch is what columns are put together in.
 type scratch struct {
+	first   bool // no block of the insert came before: its columns are empty
 	strings []string
+	room    []string
+	zeros   []byte // what room is made with
 	native  []byte // a column in ClickHouse's Native format
 	source  bytes.Reader
 	reader  *proto.Reader
@@ -107,12 +111,16 @@ func (s *scratch) release() {
 
 // col is a column of values that the driver takes as a slice.
 func col[T, V any](name string, get func(*T) V) column[T] {
+	pool := sync.Pool{New: func() any { return new([]V) }}
 	return column[T]{name, func(c chcolumn.Interface, _ *scratch, rows []T) error {
-		values := make([]V, len(rows))
+		values := pool.Get().(*[]V) // it holds nothing else
+		*values = (*values)[:0]
 		for i := range rows {
-			values[i] = get(&rows[i])
+			*values = append(*values, get(&rows[i]))
 		}
-		_, err := c.Append(values)
+		_, err := c.Append(*values)
+		clear(*values)
+		pool.Put(values)
 		return err
 	}}
 }
@@ -121,12 +129,42 @@ func col[T, V any](name string, get func(*T) V) column[T] {
 func text[T any](name string, get func(*T) string) column[T] {
 	return column[T]{name, func(c chcolumn.Interface, s *scratch, rows []T) error {
 		s.strings = s.strings[:0]
+		size := 0
 		for i := range rows {
-			s.strings = append(s.strings, get(&rows[i]))
+			v := get(&rows[i])
+			size += len(v)
+			s.strings = append(s.strings, v)
+		}
+		if s.first && size > 0 {
+			if err := s.makeRoom(c, size); err != nil {
+				return err
+			}
 		}
 		_, err := c.Append(s.strings)
 		return err
 	}}
+}
+
+// makeRoom makes room for s.strings, of so many bytes in all, in a column that
+// is new. It would grow by doubling, and each insert has new columns: that is
+// most of what an insert allocates.
+func (s *scratch) makeRoom(c chcolumn.Interface, size int) error {
+	if _, text := c.(*chcolumn.String); !text {
+		return nil
+	}
+	size += size / 16 // the next blocks are about as large
+	if len(s.zeros) < size {
+		s.zeros = make([]byte, size)
+	}
+	room := append(s.room[:0], unsafe.String(unsafe.SliceData(s.zeros), size))
+	for len(room) < len(s.strings) {
+		room = append(room, "")
+	}
+	_, err := c.Append(room)
+	c.Reset()
+	clear(room[:1])
+	s.room = room
+	return err
 }
 
 // The driver takes LowCardinality, Array and Map value by value, each in an

@@ -199,8 +199,7 @@ func (t *tail) connect(ctx context.Context) error {
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		body, _ := io.ReadAll(io.LimitReader(res.Body, 1<<20)) // what there is of it says what it says
-		err := fmt.Errorf("follow lines: %w", problem(res, body))
+		err := fmt.Errorf("follow lines: %w", problem(res))
 		if res.StatusCode >= http.StatusInternalServerError {
 			return &lostError{err}
 		}

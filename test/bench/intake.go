@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,9 +13,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/coldscope/coldscope/internal/clickhouse"
@@ -30,6 +29,9 @@ import (
 const (
 	pushLines = 5000
 	pushes    = 64
+	// profiledRate is the least rate of lines at which the whole of a load is in
+	// the profile: one that is taken too long is of idling.
+	profiledRate = 60_000
 )
 
 // server is the real binary with all that stores and answers; its engine is a
@@ -60,7 +62,11 @@ func (b *bench) server(ctx context.Context) (*server, error) {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	p, err := rig.StartProcess(ctx, nil, b.serverBinary, "serve", "--data-dir", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0", "--config", config)
+	args := []string{"serve", "--data-dir", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0", "--config", config}
+	if b.profile != "" {
+		args = append(args, "--pprof")
+	}
+	p, err := rig.StartProcess(ctx, nil, b.serverBinary, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -138,14 +144,19 @@ func (s *server) send(ctx context.Context, from *sender, lines, rate int) error 
 	return g.Wait()
 }
 
+// store connects to the server's engine; the caller closes it.
+func (s *server) store(ctx context.Context) (driver.Conn, error) {
+	dsn, err := os.ReadFile(filepath.Join(s.dir, "data", "clickhouse", "dsn"))
+	if err != nil {
+		return nil, err
+	}
+	return clickhouse.Open(ctx, strings.TrimSpace(string(dsn)))
+}
+
 // stored is what the engine says of its tables on the disk, without parts that
 // were merged into others and are still there.
 func (s *server) stored(ctx context.Context) (disk uint64, err error) {
-	dsn, err := os.ReadFile(filepath.Join(s.dir, "data", "clickhouse", "dsn"))
-	if err != nil {
-		return 0, err
-	}
-	conn, err := clickhouse.Open(ctx, strings.TrimSpace(string(dsn)))
+	conn, err := s.store(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -184,6 +195,7 @@ func (b *bench) intake(ctx context.Context, name string, events bool) error {
 	if err != nil {
 		return err
 	}
+	profiles := b.profiled(ctx, s, name, time.Duration(b.lines)*time.Second/profiledRate)
 	begin := time.Now()
 	g, sending := errgroup.WithContext(ctx)
 	g.SetLimit(pushes)
@@ -196,6 +208,9 @@ func (b *bench) intake(ctx context.Context, name string, events bool) error {
 	took := time.Since(begin)
 	serverTime, engineNow, err := s.spent()
 	if err != nil {
+		return err
+	}
+	if err := profiles.end(ctx); err != nil {
 		return err
 	}
 	if err := s.quiet(ctx); err != nil {
@@ -301,68 +316,6 @@ func (s *server) page(ctx context.Context, id string, query url.Values) (page, e
 	return p, json.Unmarshal(body, &p)
 }
 
-// fresh measures how long after its push begins a line can be read, while
-// others come at a rate.
-func (b *bench) fresh(ctx context.Context, rate int) error {
-	s, err := b.server(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	lines := int(b.seconds.Seconds()) * rate
-	loaded := make(chan error, 1)
-	go func() { loaded <- s.send(ctx, newSender(lines, true), lines, rate) }()
-	var mu sync.Mutex
-	var took []time.Duration
-	var probes errgroup.Group
-	probes.SetLimit(4)
-	for n := 0; ; n++ {
-		select {
-		case err := <-loaded:
-			if err := cmp.Or(err, ctx.Err()); err != nil {
-				return err
-			}
-			if err := probes.Wait(); err != nil {
-				return err
-			}
-			slices.Sort(took)
-			if len(took) < 20 {
-				return fmt.Errorf("only %d probes", len(took))
-			}
-			b.add(Result{
-				Name: "from push to query", Figure: ms(took[len(took)/2]), Unit: "ms p50", Target: 500,
-				Note: fmt.Sprintf("%d probes beside %d lines/s", len(took), rate),
-			})
-			b.add(Result{Name: "from push to query, p99", Figure: ms(took[len(took)*99/100]), Unit: "ms p99", Target: 2000})
-			return nil
-		case <-time.After(200 * time.Millisecond):
-		}
-		probes.Go(func() error {
-			body, id, err := probe(n)
-			if err != nil {
-				return err
-			}
-			begin := time.Now()
-			go func() { _ = s.push(ctx, body) }() // what counts is when it can be read
-			for {
-				if p, err := s.page(ctx, id, nil); err == nil && len(p.Lines) > 0 {
-					break
-				}
-				if err := rig.Wait(ctx, 25*time.Millisecond); err != nil {
-					return err
-				}
-				if time.Since(begin) > time.Minute {
-					return fmt.Errorf("probe %s is not to be read", id)
-				}
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			took = append(took, time.Since(begin))
-			return nil
-		})
-	}
-}
-
 const benchNamespace = "bench"
 
 // wantedRequests bounds the requests that a sender remembers, to look them up.
@@ -386,9 +339,15 @@ type sentRequest struct {
 	lines        int
 }
 
+// newSender makes a sender of lines that were printed up to now, 300 000 a second.
 func newSender(lines int, told bool) *sender {
-	const step = 3333 * time.Nanosecond // 300 000 a second
-	p := corpus.Params{Seed: 1, Functions: 200, Instances: 2000, Active: 16, RareP: 2e-4, Step: step, Start: time.Now().UTC().Add(-time.Duration(lines) * step)}
+	const step = 3333 * time.Nanosecond
+	return newSenderSince(time.Now().Add(-time.Duration(lines)*step), step, told)
+}
+
+// newSenderSince makes a sender of lines that were printed from start on, one a step.
+func newSenderSince(start time.Time, step time.Duration, told bool) *sender {
+	p := corpus.Params{Seed: 1, Functions: 200, Instances: 2000, Active: 16, RareP: 2e-4, Step: step, Start: start.UTC()}
 	return &sender{gen: corpus.NewGen(p), params: p, told: told, offsets: make([]uint64, p.Instances), open: map[string]*sentRequest{}}
 }
 

@@ -3,9 +3,10 @@
 // another process, and its processor figures are its process alone; the server
 // takes pushes, stores them with its engine, and answers.
 //
-//	go run ./test/bench [-run REGEXP] [-size MIB] [-seconds N] [-long] [-dir DIR] [-o FILE.json]
+//	go run ./test/bench [-run REGEXP] [-size MIB] [-seconds N] [-long] [-dir DIR] [-profile DIR] [-o FILE.json]
 //
-// $COLDSCOPE_COLLECTOR names a binary to measure instead of building one.
+// $COLDSCOPE_COLLECTOR and $COLDSCOPE_BINARY name binaries to measure instead of
+// building them.
 package main
 
 import (
@@ -30,11 +31,14 @@ type bench struct {
 	size         int64 // bytes of each throughput corpus
 	files        int
 	seconds      time.Duration // of steady writing
+	secondsGiven bool
 	long         bool
 	lines        int    // of each intake figure
 	binary       string // the collector's; empty: not built yet
 	serverBinary string // coldscope's; empty: not built yet
 	dir          string
+	log          io.Writer // what is told while it runs
+	profile      string    // where profiles of the server go; empty: none are taken
 	results      []Result
 }
 
@@ -80,6 +84,8 @@ var benchmarks = []benchmark{
 	{"intake", func(ctx context.Context, b *bench) error { return b.intake(ctx, "Loki push", false) }},
 	{"events", func(ctx context.Context, b *bench) error { return b.intake(ctx, "collectors' push", true) }},
 	{"fresh", func(ctx context.Context, b *bench) error { return b.fresh(ctx, 50_000) }},
+	{"sustained-rate", func(ctx context.Context, b *bench) error { return b.sustained(ctx, "sustained 50k lines/s", 50_000) }},
+	{"sustained-full", func(ctx context.Context, b *bench) error { return b.sustained(ctx, "sustained at full speed", 0) }},
 	{"churn", func(ctx context.Context, b *bench) error { return b.churnFiles(ctx) }},
 	{"churn-docker", func(ctx context.Context, b *bench) error { return b.churnDocker(ctx) }},
 }
@@ -106,12 +112,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	set.IntVar(&b.lines, "lines", 2_000_000, "lines of each intake figure")
 	set.IntVar(&b.files, "files", 8, "log files of each throughput figure")
 	set.DurationVar(&b.seconds, "seconds", 30*time.Second, "how long to write at a steady rate")
-	set.BoolVar(&b.long, "long", false, "2 000 containers in five minutes, not 200 in 30 s")
+	set.BoolVar(&b.long, "long", false, "churn of 2 000 containers in five minutes, not 200 in 30 s; sustained loads of five minutes each, or of -seconds")
 	dir := set.String("dir", os.TempDir(), "where to write the log files")
+	set.StringVar(&b.profile, "profile", "", "directory for profiles of the server under intake; they cost it a little")
 	out := set.String("o", "", "write the figures to this file as JSON")
 	if err := set.Parse(args); err != nil {
 		return err
 	}
+	set.Visit(func(f *flag.Flag) { b.secondsGiven = b.secondsGiven || f.Name == "seconds" })
+	b.log = stderr
 	only, err := regexp.Compile(*pattern)
 	if err != nil {
 		return err

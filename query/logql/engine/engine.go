@@ -38,7 +38,7 @@ type Limits struct {
 
 // WithLimits are limits for SQL queries that may cost q.
 func WithLimits(q limit.Query) Limits {
-	return Limits{Query: q, MaxTime: 3 * q.Time, MaxLines: 5_000_000, MaxCells: 1_000_000}
+	return Limits{Query: q, MaxTime: q.Time, MaxLines: 5_000_000, MaxCells: 1_000_000}
 }
 
 // LinesError says that a query would have to read more lines than it may. The

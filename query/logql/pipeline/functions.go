@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
+	"maps"
 	"net/url"
-	"reflect"
-	"regexp"
 	"strconv"
 	"strings"
 	"text/template"
@@ -19,111 +17,136 @@ import (
 	"golang.org/x/text/language"
 )
 
-// functions are those of Loki's templates, by their documentation, beside the
-// ones that text/template has.
-func functions() template.FuncMap {
-	e := expressions{}
-	return template.FuncMap{
-		// Texts.
-		"alignLeft":  alignLeft,
-		"alignRight": alignRight,
-		"b64enc":     func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
-		"b64dec":     b64dec,
-		"contains":   func(part, s string) bool { return strings.Contains(s, part) },
-		"count":      e.count,
-		"default":    orDefault,
-		"fromJson":   fromJSON,
-		"hasPrefix":  func(prefix, s string) bool { return strings.HasPrefix(s, prefix) },
-		"hasSuffix":  func(suffix, s string) bool { return strings.HasSuffix(s, suffix) },
-		"indent":     indent,
-		"lower":      strings.ToLower,
-		"nindent": func(n int, s string) (string, error) {
-			s, err := indent(n, s)
-			return "\n" + s, err
-		},
-		"regexReplaceAll":        e.replaceAll,
-		"regexReplaceAllLiteral": e.replaceAllLiteral,
-		"repeat":                 repeat,
-		"replace":                func(old, new, s string) string { return strings.ReplaceAll(s, old, new) },
-		"substr":                 substr,
-		"title":                  func(s string) string { return cases.Title(language.Und, cases.NoLower).String(s) },
-		"trim":                   strings.TrimSpace,
-		"trimAll":                func(chars, s string) string { return strings.Trim(s, chars) },
-		"trimPrefix":             func(prefix, s string) string { return strings.TrimPrefix(s, prefix) },
-		"trimSuffix":             func(suffix, s string) string { return strings.TrimSuffix(s, suffix) },
-		"trunc":                  trunc,
-		"upper":                  strings.ToUpper,
-		"urldecode":              url.QueryUnescape,
-		"urlencode":              url.QueryEscape,
-		// The same by the names of Go's package strings, which have the text first.
-		"ToLower":    strings.ToLower,
-		"ToUpper":    strings.ToUpper,
-		"Replace":    strings.Replace,
-		"Trim":       strings.Trim,
-		"TrimLeft":   strings.TrimLeft,
-		"TrimRight":  strings.TrimRight,
-		"TrimPrefix": strings.TrimPrefix,
-		"TrimSuffix": strings.TrimSuffix,
-		"TrimSpace":  strings.TrimSpace,
-		// Times.
-		"date":             date,
-		"duration":         seconds,
-		"duration_seconds": seconds,
-		"now":              time.Now,
-		"toDate":           func(layout, s string) (time.Time, error) { return time.ParseInLocation(layout, s, time.Local) },
-		"toDateInZone":     toDateInZone,
-		"unixEpoch":        func(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) },
-		"unixEpochMillis":  func(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) },
-		"unixEpochNanos":   func(t time.Time) string { return strconv.FormatInt(t.UnixNano(), 10) },
-		"unixToTime":       unixToTime,
-		// Numbers.
-		"bytes":   func(s string) (float64, error) { return ParseBytes(s) },
-		"int":     func(v any) int { return int(whole(v)) },
-		"float64": real64,
-		"add":     wholes(func(a, b int64) int64 { return a + b }),
-		"sub":     func(a, b any) int64 { return whole(a) - whole(b) },
-		"mul":     wholes(func(a, b int64) int64 { return a * b }),
-		"div":     func(a, b any) (int64, error) { return divide(whole(a), whole(b), false) },
-		"mod":     func(a, b any) (int64, error) { return divide(whole(a), whole(b), true) },
-		"max":     wholes(func(a, b int64) int64 { return max(a, b) }),
-		"min":     wholes(func(a, b int64) int64 { return min(a, b) }),
-		"addf":    reals(func(a, b float64) float64 { return a + b }),
-		"subf":    reals(func(a, b float64) float64 { return a - b }),
-		"mulf":    reals(func(a, b float64) float64 { return a * b }),
-		"divf":    reals(func(a, b float64) float64 { return a / b }),
-		"maxf":    reals(math.Max),
-		"minf":    reals(math.Min),
-		"ceil":    func(v any) float64 { return math.Ceil(real64(v)) },
-		"floor":   func(v any) float64 { return math.Floor(real64(v)) },
-		"round":   round,
-	}
+// toolbox is what the functions of one template need. It counts how much text
+// they read and make for a line: what is made of a line must not be without
+// bounds, whatever the query.
+type toolbox struct {
+	expressions expressions
+	zones       map[string]*time.Location
+	spent       int
 }
 
 var errLong = errors.New("the result is too long")
 
-func alignLeft(n int, s string) (string, error) {
-	switch pad := n - utf8.RuneCountInString(s); {
-	case n < 0:
-		return s, nil
-	case pad > maxOutput:
-		return "", errLong
-	case pad >= 0:
-		return s + strings.Repeat(" ", pad), nil
+// spend is errLong if n bytes are too many, or too many with those before.
+func (b *toolbox) spend(n int) error {
+	if n < 0 || n > maxOutput || b.spent > maxSpent-n {
+		return errLong
 	}
-	return string([]rune(s)[:n]), nil
+	b.spent += n
+	return nil
 }
 
-func alignRight(n int, s string) (string, error) {
-	have := utf8.RuneCountInString(s)
-	switch pad := n - have; {
-	case n < 0:
-		return s, nil
-	case pad > maxOutput:
-		return "", errLong
-	case pad >= 0:
-		return strings.Repeat(" ", pad) + s, nil
+// one, two and decoded make functions of texts that spend what they read and make.
+func (b *toolbox) one(f func(string) string) func(string) (string, error) {
+	return func(s string) (string, error) { return b.made(len(s), f(s)) }
+}
+
+func (b *toolbox) two(f func(_, _ string) string) func(_, _ string) (string, error) {
+	return func(x, s string) (string, error) { return b.made(len(x)+len(s), f(x, s)) }
+}
+
+func (b *toolbox) decoded(f func(string) (string, error)) func(string) (string, error) {
+	return func(s string) (string, error) {
+		out, err := f(s)
+		if err != nil {
+			return "", err
+		}
+		return b.made(len(s), out)
 	}
-	return string([]rune(s)[have-n:]), nil
+}
+
+func (b *toolbox) made(read int, s string) (string, error) {
+	if err := b.spend(read/8 + len(s)); err != nil {
+		return "", err
+	}
+	return s, nil
+}
+
+// functions are those of Loki's templates, by their documentation, and those of
+// text/template that make texts.
+func (b *toolbox) functions() template.FuncMap {
+	out := template.FuncMap{}
+	for _, part := range []template.FuncMap{b.texts(), b.printing(), b.times(), numbers()} {
+		maps.Copy(out, part)
+	}
+	return out
+}
+
+func (b *toolbox) texts() template.FuncMap {
+	return template.FuncMap{
+		"alignLeft":              func(n int, s string) (string, error) { return b.align(n, s, false) },
+		"alignRight":             func(n int, s string) (string, error) { return b.align(n, s, true) },
+		"b64enc":                 b.one(func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }),
+		"b64dec":                 b.decoded(b64dec),
+		"contains":               func(part, s string) (bool, error) { return strings.Contains(s, part), b.spend(len(s) / 8) },
+		"count":                  b.count,
+		"default":                orDefault,
+		"fromJson":               b.fromJSON,
+		"hasPrefix":              func(prefix, s string) bool { return strings.HasPrefix(s, prefix) },
+		"hasSuffix":              func(suffix, s string) bool { return strings.HasSuffix(s, suffix) },
+		"indent":                 func(n int, s string) (string, error) { return b.indent("", n, s) },
+		"nindent":                func(n int, s string) (string, error) { return b.indent("\n", n, s) },
+		"lower":                  b.one(strings.ToLower),
+		"regexReplaceAll":        b.replaceAll,
+		"regexReplaceAllLiteral": b.replaceAllLiteral,
+		"repeat":                 b.repeat,
+		"replace":                func(old, by, s string) (string, error) { return b.replace(s, old, by, -1) },
+		"substr":                 func(start, end int, s string) (string, error) { return b.made(8*len(s), substr(start, end, s)) },
+		"title":                  b.one(func(s string) string { return cases.Title(language.Und, cases.NoLower).String(s) }),
+		"trim":                   b.one(strings.TrimSpace),
+		"trimAll":                b.two(func(chars, s string) string { return strings.Trim(s, chars) }),
+		"trimPrefix":             b.two(func(prefix, s string) string { return strings.TrimPrefix(s, prefix) }),
+		"trimSuffix":             b.two(func(suffix, s string) string { return strings.TrimSuffix(s, suffix) }),
+		"trunc":                  func(n int, s string) (string, error) { return b.made(8*len(s), trunc(n, s)) },
+		"upper":                  b.one(strings.ToUpper),
+		"urldecode":              b.decoded(url.QueryUnescape),
+		"urlencode":              b.one(url.QueryEscape),
+		// The same by the names of Go's package strings, which have the text first.
+		"ToLower":    b.one(strings.ToLower),
+		"ToUpper":    b.one(strings.ToUpper),
+		"Replace":    b.replace,
+		"Trim":       b.two(strings.Trim),
+		"TrimLeft":   b.two(strings.TrimLeft),
+		"TrimRight":  b.two(strings.TrimRight),
+		"TrimPrefix": b.two(strings.TrimPrefix),
+		"TrimSuffix": b.two(strings.TrimSuffix),
+		"TrimSpace":  b.one(strings.TrimSpace),
+	}
+}
+
+func (b *toolbox) times() template.FuncMap {
+	return template.FuncMap{
+		"date":             func(layout string, v any) (string, error) { return b.made(0, date(layout, v)) },
+		"duration":         seconds,
+		"duration_seconds": seconds,
+		"now":              time.Now,
+		"toDate":           func(layout, s string) (time.Time, error) { return time.ParseInLocation(layout, s, time.Local) },
+		"toDateInZone":     b.toDateInZone,
+		"unixEpoch":        func(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) },
+		"unixEpochMillis":  func(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) },
+		"unixEpochNanos":   func(t time.Time) string { return strconv.FormatInt(t.UnixNano(), 10) },
+		"unixToTime":       unixToTime,
+	}
+}
+
+func (b *toolbox) align(n int, s string, right bool) (string, error) {
+	pad := n - utf8.RuneCountInString(s)
+	if n < 0 {
+		return s, nil
+	}
+	if err := b.spend(len(s) + max(pad, 0)); err != nil {
+		return "", err
+	}
+	switch {
+	case pad >= 0 && right:
+		return strings.Repeat(" ", pad) + s, nil
+	case pad >= 0:
+		return s + strings.Repeat(" ", pad), nil
+	case right:
+		return string([]rune(s)[-pad:]), nil
+	}
+	return string([]rune(s)[:n]), nil
 }
 
 func b64dec(s string) (string, error) {
@@ -142,27 +165,43 @@ func orDefault(d any, value ...any) any {
 	return value[0]
 }
 
-func fromJSON(s string) any {
+func (b *toolbox) fromJSON(s string) (any, error) {
+	if err := b.spend(len(s)); err != nil {
+		return nil, err
+	}
 	var v any
 	if err := json.Unmarshal([]byte(s), &v); err != nil {
-		return ""
+		return "", nil //nolint:nilerr // what is no JSON is the empty text, by the documentation
 	}
-	return v
+	return v, nil
 }
 
-func indent(n int, s string) (string, error) {
-	if n < 0 || n*(strings.Count(s, "\n")+1) > maxOutput {
+func (b *toolbox) indent(before string, n int, s string) (string, error) {
+	if n < 0 || n > maxOutput {
 		return "", errLong
+	}
+	if err := b.spend(len(s) + n*(strings.Count(s, "\n")+1)); err != nil {
+		return "", err
 	}
 	pad := strings.Repeat(" ", n)
-	return pad + strings.ReplaceAll(s, "\n", "\n"+pad), nil
+	return before + pad + strings.ReplaceAll(s, "\n", "\n"+pad), nil
 }
 
-func repeat(n int, s string) (string, error) {
-	if n < 0 || n > maxOutput || n*len(s) > maxOutput {
+func (b *toolbox) repeat(n int, s string) (string, error) {
+	if n < 0 || n > maxOutput {
 		return "", errLong
 	}
+	if err := b.spend(n * len(s)); err != nil {
+		return "", err
+	}
 	return strings.Repeat(s, n), nil
+}
+
+func (b *toolbox) replace(s, old, by string, n int) (string, error) {
+	if err := b.spend(len(s) + strings.Count(s, old)*len(by)); err != nil {
+		return "", err
+	}
+	return strings.Replace(s, old, by, n), nil
 }
 
 // substr is s from the character start to the one before end; a negative start
@@ -210,10 +249,14 @@ func seconds(s string) (float64, error) {
 	return d.Seconds(), err
 }
 
-func toDateInZone(layout, zone, s string) (time.Time, error) {
-	l, err := time.LoadLocation(zone)
-	if err != nil {
-		return time.Time{}, err
+func (b *toolbox) toDateInZone(layout, zone, s string) (time.Time, error) {
+	l := b.zones[zone]
+	if l == nil {
+		var err error
+		if l, err = time.LoadLocation(zone); err != nil {
+			return time.Time{}, err
+		}
+		b.zones[zone] = l
 	}
 	return time.ParseInLocation(layout, s, l)
 }
@@ -238,136 +281,4 @@ func unixToTime(s string) (time.Time, error) {
 		return time.Unix(0, n).UTC(), nil
 	}
 	return time.Time{}, fmt.Errorf("%q is no time", s)
-}
-
-// whole is v as a whole number, 0 if it is none.
-func whole(v any) int64 {
-	switch r := reflect.ValueOf(v); r.Kind() {
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return r.Int()
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return int64(r.Uint())
-	case reflect.Float32, reflect.Float64:
-		return int64(r.Float())
-	case reflect.Bool:
-		if r.Bool() {
-			return 1
-		}
-	case reflect.String:
-		s := r.String()
-		if point := strings.IndexByte(s, '.'); point > 0 && strings.Trim(s[point+1:], "0") == "" {
-			s = s[:point]
-		}
-		n, err := strconv.ParseInt(s, 0, 64)
-		if err == nil {
-			return n
-		}
-	default:
-	}
-	return 0
-}
-
-// real64 is v as a number, 0 if it is none.
-func real64(v any) float64 {
-	switch r := reflect.ValueOf(v); r.Kind() {
-	case reflect.Float32, reflect.Float64:
-		return r.Float()
-	case reflect.String:
-		f, err := strconv.ParseFloat(r.String(), 64)
-		if err != nil {
-			return 0
-		}
-		return f
-	default:
-		return float64(whole(v))
-	}
-}
-
-func wholes(op func(a, b int64) int64) func(first any, more ...any) int64 {
-	return func(first any, more ...any) int64 {
-		out := whole(first)
-		for _, v := range more {
-			out = op(out, whole(v))
-		}
-		return out
-	}
-}
-
-func reals(op func(a, b float64) float64) func(first any, more ...any) float64 {
-	return func(first any, more ...any) float64 {
-		out := real64(first)
-		for _, v := range more {
-			out = op(out, real64(v))
-		}
-		return out
-	}
-}
-
-func divide(a, b int64, rest bool) (int64, error) {
-	switch {
-	case b == 0:
-		return 0, errors.New("division by zero")
-	case rest:
-		return a % b, nil
-	}
-	return a / b, nil
-}
-
-// round is v to so many digits; what is on, .5 if it is left out, is the part
-// of the last one from which on it is rounded up.
-func round(v any, digits int, on ...float64) float64 {
-	from := .5
-	if len(on) > 0 {
-		from = on[0]
-	}
-	scale := math.Pow(10, float64(digits))
-	number, part := math.Modf(real64(v) * scale)
-	if part >= from {
-		number++
-	}
-	return number / scale
-}
-
-// expressions are those that a template's functions are given, compiled once.
-type expressions map[string]*regexp.Regexp
-
-const maxExpressions = 256
-
-func (e expressions) get(expr string) (*regexp.Regexp, error) {
-	if re := e[expr]; re != nil {
-		return re, nil
-	}
-	re, err := regexp.Compile(expr)
-	if err != nil {
-		return nil, err
-	}
-	if len(e) >= maxExpressions {
-		clear(e)
-	}
-	e[expr] = re
-	return re, nil
-}
-
-func (e expressions) count(expr, s string) (int, error) {
-	re, err := e.get(expr)
-	if err != nil {
-		return 0, err
-	}
-	return len(re.FindAllStringIndex(s, -1)), nil
-}
-
-func (e expressions) replaceAll(expr, s, by string) (string, error) {
-	re, err := e.get(expr)
-	if err != nil {
-		return "", err
-	}
-	return re.ReplaceAllString(s, by), nil
-}
-
-func (e expressions) replaceAllLiteral(expr, s, by string) (string, error) {
-	re, err := e.get(expr)
-	if err != nil {
-		return "", err
-	}
-	return re.ReplaceAllLiteralString(s, by), nil
 }

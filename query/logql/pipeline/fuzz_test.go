@@ -63,7 +63,7 @@ func flatten(d *json.Decoder, prefix []byte, out map[string]string) bool {
 		case nil:
 			continue
 		}
-		if _, ok := out[string(name)]; !ok && len(name) > 0 {
+		if _, ok := out[string(name)]; !ok && len(name) > 0 && len(name) <= maxName {
 			out[string(name)] = text
 		}
 	}

@@ -104,7 +104,7 @@ func (j *jsonStage) value(depth int) bool {
 }
 
 func (j *jsonStage) set(raw string, escaped bool) {
-	if len(j.name) == 0 {
+	if len(j.name) == 0 || len(j.name) > maxName {
 		return
 	}
 	name := j.w.extractedName(j.keys.label(j.name))
@@ -277,7 +277,7 @@ func (u *unpackStage) apply(w *work) bool {
 		}
 		if key == "_entry" {
 			line, packed = value, true
-		} else if u.buf = appendKey(u.buf[:0], key); len(u.buf) > 0 {
+		} else if u.buf = appendKey(u.buf[:0], key); len(u.buf) > 0 && len(u.buf) <= maxName {
 			members = append(members, member{u.keys.label(u.buf), value})
 		}
 		return ok

@@ -6,10 +6,19 @@ import "strings"
 // it made, so that a name costs nothing the second time.
 type keys struct{ made map[string]string }
 
-// maxKeys bounds what is remembered: some lines have names that are values.
-const maxKeys = 1 << 14
+// The bounds of what is remembered, for some lines have names that are values,
+// and of a name. A value whose name is longer is no label: names are joined, and
+// those of a line must not be much more than the line.
+const (
+	maxKeys = 1 << 14
+	longKey = 128
+	maxName = 1024
+)
 
 func (k *keys) label(key []byte) string {
+	if len(key) > longKey {
+		return string(key)
+	}
 	if l, ok := k.made[string(key)]; ok {
 		return l
 	}
@@ -32,7 +41,7 @@ func appendKey(b []byte, key string) []byte {
 	if len(b) == 0 && key != "" && key[0] >= '0' && key[0] <= '9' {
 		b = append(b, '_')
 	}
-	for i := 0; i < len(key); i++ {
+	for i := 0; i < len(key) && len(b) <= maxName; i++ {
 		switch c := key[i]; {
 		case labelByte(c):
 			b = append(b, c)

@@ -149,7 +149,7 @@ func (l *logfmtStage) apply(w *work) bool {
 		if l.p.value == "" && !l.keepEmpty {
 			continue
 		}
-		if l.name = appendKey(l.name[:0], l.p.key); len(l.name) > 0 {
+		if l.name = appendKey(l.name[:0], l.p.key); len(l.name) > 0 && len(l.name) <= maxName {
 			w.extract(l.keys.label(l.name), l.p.value, l.want, true)
 		}
 	}

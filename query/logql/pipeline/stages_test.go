@@ -170,7 +170,7 @@ func TestStages(t *testing.T) {
 		{`| line_format "{{.app}}" | line_format "{{__line__}}!"`, `x`, `web!`},
 		{`| label_format b="{{__line__}}"`, `x`, `x P{b="x"}`},
 		{`| line_format "{{div 1 0}}"`, `x`, `x P{__error__="TemplateFormatErr", __error_details__="error calling div: division by zero"}`},
-		{`| line_format "{{range 1000000000}}{{end}}"`, `x`, `x P{__error__="TemplateFormatErr", __error_details__="error calling __range__: range over too many elements"}`},
+		{`| line_format "{{range 1000000000}}{{end}}"`, `x`, `x P{__error__="TemplateFormatErr", __error_details__="error calling __tick__: ranges go over too many elements"}`},
 		{`| line_format "{{range $i, $q := fromJson __line__}}{{$i}}{{$q}},{{end}}"`, `[1,"b"]`, `01,1b,`},
 		{`| line_format "{{if contains \"rr\" __line__}}yes{{else}}no{{end}}"`, `error`, `yes`},
 		{`| line_format "{{with .app}}{{.}}{{end}}{{$.id}}"`, `error`, `web7`},

@@ -3,17 +3,19 @@ package pipeline
 import (
 	"errors"
 	"fmt"
-	"reflect"
+	"strconv"
 	"strings"
 	"text/template"
 	"text/template/parse"
+	"time"
 )
 
-// The most that a template may write for a line, and the most elements that it
-// may go over.
+// The most that a template may give for a line, all that its functions may read
+// and make for that, and the most nodes of it that are evaluated in ranges.
 const (
-	maxOutput   = 4 << 20
-	maxElements = 1 << 17
+	maxOutput = 1 << 20
+	maxSpent  = 8 * maxOutput
+	maxSteps  = 1 << 20 // counted in bytes of the template, which are more
 )
 
 // format is a template of a line or of a label.
@@ -25,10 +27,11 @@ type format struct {
 	fields []string
 	all    bool
 
-	w        *work
-	data     map[string]string
-	out      output
-	elements int
+	box   *toolbox
+	w     *work
+	data  map[string]string
+	out   output
+	steps int
 }
 
 type piece struct {
@@ -40,21 +43,22 @@ type output struct{ b []byte }
 
 func (o *output) Write(p []byte) (int, error) {
 	if len(o.b)+len(p) > maxOutput {
-		return 0, errors.New("the result is too long")
+		return 0, errLong
 	}
 	o.b = append(o.b, p...)
 	return len(p), nil
 }
 
-// rangeGuard is the name of the function that every range is passed through.
-const rangeGuard = "__range__"
+// tick is the name of the function that each round of a range calls.
+const tick = "__tick__"
 
 func newFormat(text string) (*format, error) {
 	f := &format{data: map[string]string{}}
-	fn := functions()
+	f.box = &toolbox{expressions: expressions{}, zones: map[string]*time.Location{}}
+	fn := f.box.functions()
 	fn["__line__"] = func() string { return f.w.body }
 	fn["__timestamp__"] = func() any { return timeOf(f.w.time) }
-	fn[rangeGuard] = f.guard
+	fn[tick] = f.tick
 	t, err := template.New("line").Option("missingkey=zero").Funcs(fn).Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("template %q: %w", text, err)
@@ -73,23 +77,15 @@ func newFormat(text string) (*format, error) {
 	return f, nil
 }
 
-// guard lets a range go over v unless that would take too long.
-func (f *format) guard(v any) (any, error) {
-	n := 0
-	switch r := reflect.ValueOf(v); r.Kind() {
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		n = int(r.Int())
-	case reflect.Map, reflect.Slice, reflect.Array:
-		n = r.Len()
-	default:
+// tick is called in each round of a range, whose body has so many nodes.
+func (f *format) tick(nodes int) (string, error) {
+	if f.steps += nodes; f.steps > maxSteps {
+		return "", errors.New("ranges go over too many elements")
 	}
-	if f.elements += n; n < 0 || f.elements > maxElements {
-		return nil, errors.New("range over too many elements")
-	}
-	return v, nil
+	return "", nil
 }
 
-// walk notes which labels a node reads and passes ranges through the guard.
+// walk notes which labels a node reads, and has ranges counted.
 func (f *format) walk(n parse.Node) error {
 	switch n := n.(type) {
 	case *parse.ListNode:
@@ -136,12 +132,22 @@ func (f *format) walk(n parse.Node) error {
 		if err := f.branch(&n.BranchNode); err != nil {
 			return err
 		}
-		guard := parse.NewIdentifier(rangeGuard).SetPos(n.Pos).SetTree(f.tmpl.Tree)
-		n.Pipe.Cmds = append(n.Pipe.Cmds, &parse.CommandNode{NodeType: parse.NodeCommand, Pos: n.Pos, Args: []parse.Node{guard}})
+		f.count(n)
 	case *parse.TemplateNode:
 		return errors.New("templates inside templates are not supported")
 	}
 	return nil
+}
+
+// count makes each round of a range call tick.
+func (f *format) count(n *parse.RangeNode) {
+	nodes := 16 + len(n.List.String()) // a node is of one byte or more
+	call := parse.CommandNode{NodeType: parse.NodeCommand, Pos: n.Pos, Args: []parse.Node{
+		parse.NewIdentifier(tick).SetPos(n.Pos).SetTree(f.tmpl.Tree),
+		&parse.NumberNode{NodeType: parse.NodeNumber, Pos: n.Pos, IsInt: true, Int64: int64(nodes), Text: strconv.Itoa(nodes)},
+	}}
+	pipe := parse.PipeNode{NodeType: parse.NodePipe, Pos: n.Pos, Cmds: []*parse.CommandNode{&call}}
+	n.List.Nodes = append([]parse.Node{&parse.ActionNode{NodeType: parse.NodeAction, Pos: n.Pos, Pipe: &pipe}}, n.List.Nodes...)
 }
 
 func (f *format) branch(b *parse.BranchNode) error {
@@ -211,7 +217,7 @@ func (f *format) load(w *work) {
 
 // text is what the template gives with the labels that were loaded.
 func (f *format) text() (string, error) {
-	f.out.b, f.elements = f.out.b[:0], 0
+	f.out.b, f.steps, f.box.spent = f.out.b[:0], 0, 0
 	if f.pieces != nil {
 		for _, p := range f.pieces {
 			switch {
@@ -221,6 +227,9 @@ func (f *format) text() (string, error) {
 				f.out.b = append(f.out.b, f.data[p.label]...)
 			default:
 				f.out.b = append(f.out.b, p.text...)
+			}
+			if len(f.out.b) > maxOutput {
+				return "", errLong
 			}
 		}
 		return string(f.out.b), nil

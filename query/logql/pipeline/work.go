@@ -92,7 +92,8 @@ type work struct {
 	base    *base
 	entries []entry
 	names   bloom
-	changed [2]bool // stream's labels, metadata's labels: not what they were
+	index   map[string]int // of entries, once they are many
+	changed [2]bool        // stream's labels, metadata's labels: not what they were
 	err     string
 	details string
 
@@ -122,6 +123,21 @@ func (w *work) begin(l Line) {
 	}
 	w.entries = append(w.entries[:0], w.base.entries...)
 	w.names = w.base.names
+	if len(w.index) > 0 {
+		clear(w.index)
+	}
+	if len(w.entries) > fewEntries {
+		w.indexAll()
+	}
+}
+
+func (w *work) indexAll() {
+	if w.index == nil {
+		w.index = map[string]int{}
+	}
+	for i := range w.entries {
+		w.index[w.entries[i].name] = i
+	}
 }
 
 func (w *work) baseOf(p basePair) *base {
@@ -154,12 +170,33 @@ func (w *work) find(name string) int {
 	if !w.names.has(name) {
 		return -1
 	}
+	if len(w.entries) > fewEntries {
+		if i, ok := w.index[name]; ok {
+			return i
+		}
+		return -1
+	}
 	for i := range w.entries {
 		if w.entries[i].name == name {
 			return i
 		}
 	}
 	return -1
+}
+
+// fewEntries are found without an index. A line that has many more, by mistake
+// or to do harm, must not cost the square of them.
+const fewEntries = 64
+
+func (w *work) append(e entry) {
+	w.names.add(e.name)
+	w.entries = append(w.entries, e)
+	switch n := len(w.entries); {
+	case n == fewEntries+1:
+		w.indexAll()
+	case n > fewEntries:
+		w.index[e.name] = n - 1
+	}
 }
 
 func (w *work) lookup(name string) (string, bool) {
@@ -192,8 +229,7 @@ func (w *work) set(name, value string, c category) {
 	}
 	i := w.find(name)
 	if i < 0 {
-		w.names.add(name)
-		w.entries = append(w.entries, entry{name, value, c})
+		w.append(entry{name, value, c})
 		if c < parsed {
 			w.changed[c] = true
 		}

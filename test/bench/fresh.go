@@ -1,0 +1,120 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/coldscope/coldscope/test/loss/rig"
+)
+
+// fresh measures how long after its push begins a line can be read, while
+// others come at a rate.
+func (b *bench) fresh(ctx context.Context, rate int) error {
+	s, err := b.server(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	lines := int(b.seconds.Seconds()) * rate
+	probes := s.probe(ctx)
+	err = s.send(ctx, newSender(lines, true), lines, rate)
+	if err := cmp.Or(err, probes.stop()); err != nil {
+		return err
+	}
+	took := probes.taken()
+	if len(took) < 20 {
+		return fmt.Errorf("only %d probes", len(took))
+	}
+	b.add(Result{
+		Name: "from push to query", Figure: ms(quantile(took, 50)), Unit: "ms p50", Target: 500,
+		Note: fmt.Sprintf("%d probes beside %d lines/s", len(took), rate),
+	})
+	b.add(Result{Name: "from push to query, p99", Figure: ms(quantile(took, 99)), Unit: "ms p99", Target: 2000})
+	return nil
+}
+
+// quantile sorts took and gives what so many percent of it are below; 0 of none.
+func quantile(took []time.Duration, percent int) time.Duration {
+	if len(took) == 0 {
+		return 0
+	}
+	slices.Sort(took)
+	return took[len(took)*percent/100]
+}
+
+// probes push a line now and then, and look how long it takes until it is read.
+type probes struct {
+	s      *server
+	end    context.CancelFunc
+	ended  chan struct{}
+	mu     sync.Mutex
+	took   []time.Duration
+	failed error
+}
+
+// probe starts to probe s, until stop or ctx ends it.
+func (s *server) probe(ctx context.Context) *probes {
+	ctx, end := context.WithCancel(ctx)
+	p := &probes{s: s, end: end, ended: make(chan struct{})}
+	go func() {
+		defer close(p.ended)
+		var g errgroup.Group
+		g.SetLimit(4)
+		for n := 0; rig.Wait(ctx, 200*time.Millisecond) == nil; n++ {
+			g.Go(func() error { return p.one(context.WithoutCancel(ctx), n) })
+		}
+		p.failed = g.Wait()
+	}()
+	return p
+}
+
+// stop ends the probing, and tells whether a line could not be read.
+func (p *probes) stop() error {
+	p.end()
+	<-p.ended
+	return p.failed
+}
+
+// taken gives what the probes since the last call took.
+func (p *probes) taken() []time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	took := p.took
+	p.took = nil
+	return took
+}
+
+func (p *probes) one(ctx context.Context, n int) error {
+	body, id, err := probe(n)
+	if err != nil {
+		return err
+	}
+	begin := time.Now()
+	pushed := make(chan struct{})
+	go func() {
+		defer close(pushed)
+		_ = p.s.push(ctx, body) // what counts is when it can be read
+	}()
+	defer func() { <-pushed }()
+	for {
+		if page, err := p.s.page(ctx, id, nil); err == nil && len(page.Lines) > 0 {
+			break
+		}
+		if err := rig.Wait(ctx, 25*time.Millisecond); err != nil {
+			return err
+		}
+		if time.Since(begin) > time.Minute {
+			return fmt.Errorf("probe %s is not to be read", id)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.took = append(p.took, time.Since(begin))
+	return nil
+}
