@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -304,6 +305,27 @@ func TestOtherTenant(t *testing.T) {
 				t.Errorf("%s as %q: %d %s", path, tenant, code, body)
 			}
 		}
+	}
+}
+
+// TestDocumented runs the examples of the documentation.
+func TestDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/logql.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, examples, _ := strings.Cut(string(doc), "```logql\n")
+	examples, _, _ = strings.Cut(examples, "```")
+	api := sample(t)
+	n := 0
+	for query := range strings.SplitSeq(examples, "\n\n") {
+		n++
+		if code, body := ask(t, api, "/query_range", params{"query": query, "start": at(-100), "step": "60"}); code != http.StatusOK {
+			t.Errorf("%s: %d %s", query, code, body)
+		}
+	}
+	if n < 5 {
+		t.Errorf("%d examples", n)
 	}
 }
 
