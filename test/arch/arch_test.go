@@ -59,7 +59,7 @@ var siblings = map[string][]string{
 	"query/diagnose": {"query/read"},
 	"query/terminal": {"query/read", "query/client"},
 	"query/client":   {"query/read", "query/erase"},
-	"query/logql":    {"query/limit"},
+	"query/logql":    {"query/limit", "query/read"},
 	"query/loki": {
 		"query/limit", "query/logql", "query/logql/labels", "query/logql/pipeline", "query/logql/eval", "query/logql/plan", "query/logql/engine",
 	},

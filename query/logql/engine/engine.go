@@ -18,6 +18,7 @@ import (
 	"github.com/coldscope/coldscope/query/logql"
 	"github.com/coldscope/coldscope/query/logql/eval"
 	"github.com/coldscope/coldscope/query/logql/plan"
+	"github.com/coldscope/coldscope/query/read"
 )
 
 // Limits bound what one query may take.
@@ -69,6 +70,7 @@ type Stats struct {
 // Engine answers queries of one store. It is safe for concurrent use.
 type Engine struct {
 	conn   driver.Conn
+	reader *read.Reader // of figures
 	limits Limits
 }
 
@@ -76,7 +78,9 @@ type Engine struct {
 func (e *Engine) Limits() Limits { return e.limits }
 
 // New returns an engine over conn, which the caller closes after it.
-func New(conn driver.Conn, limits Limits) *Engine { return &Engine{conn, limits} }
+func New(conn driver.Conn, limits Limits) *Engine {
+	return &Engine{conn, read.NewLimited(conn, limits.Query), limits}
+}
 
 // Query is one query of one tenant while it is answered.
 type Query struct {

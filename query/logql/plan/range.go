@@ -40,6 +40,8 @@ type Range struct {
 	Query Query
 	// Labels are those of the series, in order.
 	Labels []string
+	// Rollup gives the same from figures by the minute, nil if they do not have it.
+	Rollup *Rollup
 
 	steps    Steps
 	op       logql.RangeOp
@@ -91,6 +93,7 @@ func ForRange(e logql.MetricExpr, tenant string, s Steps) (*Range, bool) {
 	sql := "SELECT " + bucket + " AS bucket, " + groups.String() + value + " AS value, count() AS lines\n" +
 		b.from(&c, inner.Range.Log, since, until) + "\nGROUP BY bucket" + aliases.String() + "\nORDER BY bucket"
 	r.Query = Query{sql, b.args}
+	r.roll(inner, tenant, origin)
 	return r, true
 }
 
