@@ -93,6 +93,10 @@ func (s *source) cells(ctx context.Context, p *plan.Range) ([]*group, bool, erro
 		dest = append(dest, &values[i])
 	}
 	dest = append(dest, &cell.Value, &cell.Lines)
+	var bad uint64
+	if p.Guarded {
+		dest = append(dest, &bad)
+	}
 	var groups []*group
 	index := map[string]*group{}
 	var key []byte
@@ -102,6 +106,12 @@ func (s *source) cells(ctx context.Context, p *plan.Range) ([]*group, bool, erro
 		}
 		if err := rows.Scan(dest...); err != nil {
 			return nil, false, fmt.Errorf("compute by SQL: %w", err)
+		}
+		if bad > 0 {
+			return nil, false, nil
+		}
+		if cell.Lines == 0 {
+			continue
 		}
 		key = key[:0]
 		for _, v := range values {
