@@ -74,7 +74,7 @@ func (c Config) Validate() error {
 }
 
 // Query is the service. It runs nothing of its own: it works while its handler
-// is called. EndTails ends what would not end by itself.
+// is called, and has nothing to stop but what EndTails ends.
 type Query struct {
 	api     *api.API
 	scf     *scf.API // nil: it is not served
@@ -97,7 +97,6 @@ func New(cfg Config, conn driver.Conn, keys *scf.Keys, logger *slog.Logger, regi
 	q := &Query{
 		api:    api.New(reader, logger, time.Now),
 		eraser: erase.New(conn, logger),
-		loki:   loki.New(engine.New(conn, lokiLimits(cfg.Limits)), logger, time.Now),
 		turns:  limit.NewTurns(cfg.MaxConcurrent, cfg.MaxConcurrentPerTenant, cfg.MaxWait),
 		handled: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "coldscope_query_request_duration_seconds",
@@ -111,7 +110,10 @@ func New(cfg Config, conn driver.Conn, keys *scf.Keys, logger *slog.Logger, regi
 			Name: "coldscope_query_requests_refused_total", Help: "API requests sent away because too many were running.",
 		}),
 	}
-	q.api.Bound(q.turns, limit.NewTurns(maxTails, cfg.MaxTailsPerTenant, 0))
+	tails := limit.NewTurns(maxTails, cfg.MaxTailsPerTenant, 0)
+	q.api.Bound(q.turns, tails)
+	q.loki = loki.New(engine.New(conn, engine.WithLimits(cfg.Limits)), logger, time.Now)
+	q.loki.Bound(q.turns, tails)
 	for _, c := range []prometheus.Collector{q.handled, q.running, q.refused} {
 		if err := registerer.Register(c); err != nil {
 			return nil, fmt.Errorf("register query metrics: %w", err)
@@ -129,15 +131,7 @@ func New(cfg Config, conn driver.Conn, keys *scf.Keys, logger *slog.Logger, regi
 // EndTails ends the answers that would go on for ever: the service is to stop.
 func (q *Query) EndTails() {
 	q.api.EndTails()
-	q.loki.Close()
-}
-
-// lokiLimits are what a query in LogQL may cost: all that it asks of the store
-// takes no longer than one other query may.
-func lokiLimits(q limit.Query) engine.Limits {
-	limits := engine.DefaultLimits()
-	limits.MaxTime, limits.MaxMemory = q.Time, q.Memory
-	return limits
+	q.loki.EndTails()
 }
 
 // maxTails is how many live tails there may be.
@@ -184,17 +178,17 @@ func (q *Query) observe(w http.ResponseWriter, answer func(http.ResponseWriter) 
 }
 
 func (q *Query) serve(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == api.TailPath { // takes a turn each time that it looks
+	switch r.URL.Path { // what takes a turn each time that it looks
+	case api.TailPath:
 		q.api.ServeHTTP(w, r)
 		return
-	}
-	if r.URL.Path == loki.TailPath { // lasts, and has a bound of its own
+	case loki.TailPath:
 		q.loki.ServeHTTP(w, r)
 		return
 	}
 	done, err := q.take(r.Context(), wire.TenantOf(r.Context(), r.Header.Get(wire.HeaderTenant)))
 	if err != nil {
-		refuse(w, err)
+		refuse(w, r, err)
 		return
 	}
 	defer done()
@@ -226,14 +220,19 @@ func (q *Query) take(ctx context.Context, tenant string) (done func(), err error
 	}, nil
 }
 
-// refuse answers with a problem (RFC 9457) that goes away by itself.
-func refuse(w http.ResponseWriter, err error) {
+// refuse answers with a problem (RFC 9457) that goes away by itself, or, where
+// Loki's clients ask, with its text.
+func refuse(w http.ResponseWriter, r *http.Request, err error) {
 	p := limit.Problem{Status: http.StatusServiceUnavailable, Detail: "the client went away"}
 	if busy, ok := (limit.Query{}).Problem(err); ok {
 		p = busy
 	}
-	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("Retry-After", "1")
+	if strings.HasPrefix(r.URL.Path, loki.Prefix+"/") {
+		http.Error(w, p.Detail, p.Status)
+		return
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(huma.ErrorModel{ // a client that has gone need not be told
 		Type: p.Type, Title: http.StatusText(p.Status), Status: p.Status, Detail: p.Detail,

@@ -6,16 +6,19 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/coldscope/coldscope/internal/clickhouse/clickhousetest"
+	"github.com/coldscope/coldscope/query/loki"
 	"github.com/coldscope/coldscope/query/read/readtest"
 	"github.com/coldscope/coldscope/query/scf"
 )
@@ -41,11 +44,13 @@ func TestHandler(t *testing.T) {
 	}
 	mux := http.NewServeMux() // as a command mounts it
 	mux.Handle("/api/v1/", q.Handler())
+	mux.Handle("/loki/api/v1/", q.Handler())
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "console") })
 
 	for path, code := range map[string]int{
 		"/api/v1/requests/" + readtest.Cold: 200, "/api/v1/requests/nobody": 404, "/api/v1/requests": 200,
 		"/api/v1/coldstarts": 200, "/api/v1/functions": 200, "/api/v1/openapi.json": 200,
+		"/loki/api/v1/query?query=vector(1)": 200, "/loki/api/v1/labels": 200, "/loki/api/v1/query?query=%7B": 400, "/loki/api/v1/what": 404,
 		"/api/v1/requests?limit=0": 422, "/api/v1/what": 404, "/": 200,
 	} {
 		if w := do(t, mux, http.MethodGet, path); w.Code != code {
@@ -61,7 +66,7 @@ func TestHandler(t *testing.T) {
 	if err := json.Unmarshal(do(t, mux, http.MethodGet, "/api/v1/openapi.json").Body.Bytes(), &doc); err != nil || !strings.HasPrefix(doc.OpenAPI, "3.1") {
 		t.Errorf("OpenAPI %q: %v", doc.OpenAPI, err)
 	}
-	if n := testutil.CollectAndCount(q.handled); n > 10 {
+	if n := testutil.CollectAndCount(q.handled); n > 16 {
 		t.Errorf("%d series: a path has become a label", n)
 	}
 	for _, labels := range [][]string{{"GET /api/v1/requests/{id}", "200"}, {"GET /api/v1/requests/{id}", "404"}, {"GET /api/v1/requests", "422"}, {"none", "404"}} {
@@ -74,6 +79,33 @@ func TestHandler(t *testing.T) {
 	}
 	if problems, err := testutil.GatherAndLint(registry); err != nil || len(problems) > 0 {
 		t.Errorf("metrics: %v %v", problems, err)
+	}
+}
+
+// TestLokiTail follows lines through all that a port puts before the API, until
+// the service is closed.
+func TestLokiTail(t *testing.T) {
+	conn := readtest.DB(t)
+	readtest.Sample(t, conn)
+	q, err := New(DefaultConfig(), conn, nil, discard(), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(q.Handler())
+	defer server.Close()
+	defer q.EndTails()
+	query := url.Values{"query": {`{function="inference"}`}, "start": {readtest.At(-1).Format(time.RFC3339Nano)}}
+	client, _, err := websocket.Dial(t.Context(), server.URL+loki.TailPath+"?"+query.Encode(), nil) //nolint:bodyclose // it closes what there is to close
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.CloseNow() }()
+	if _, b, err := client.Read(t.Context()); err != nil || !strings.Contains(string(b), "listening soon n=1") {
+		t.Errorf("%s %v", b, err)
+	}
+	q.EndTails()
+	if _, b, err := client.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusGoingAway {
+		t.Errorf("%s %v", b, err)
 	}
 }
 
