@@ -62,8 +62,8 @@ type Log struct {
 	Cut bool
 }
 
-// How far lines are from the start of their request: how early those of a start,
-// and how late those that a keyword is looked for in.
+// attemptsApart is how long before and after one attempt of a request others are
+// looked for.
 const attemptsApart = 24 * time.Hour
 
 func (f *LogFilter) args(tenant string) args {

@@ -18,7 +18,7 @@ var ErrTooLarge = errors.New("too large")
 // LogLimits bound what Print reads.
 type LogLimits struct {
 	LineBytes int // the end of a longer line is cut off
-	Lines     int // of one request, and as many of its start
+	Lines     int // of one request
 	Bytes     int // of one request; the end of a longer log is cut off
 	AllBytes  int // of all logs together; more are ErrTooLarge
 }
@@ -31,7 +31,7 @@ func (r *Reader) Print(ctx context.Context, tenant string, f *LogFilter, logs []
 		return nil
 	}
 	p := printing{
-		Reader: r, logs: logs, bounds: limits, now: now,
+		Reader: r, logs: logs, bounds: limits, now: now, sizes: map[*Log]int{},
 		a: args{"tenant": tenant, "namespace": f.Namespace, "function": f.Function},
 	}
 	g, grouped := errgroup.WithContext(ctx)
@@ -52,6 +52,7 @@ type printing struct {
 	a        args
 	attempts map[requestKey]*attemptsRow
 	lives    map[string][]*ColdStart // by instanceKey
+	sizes    map[*Log]int            // of their lines so far, in bytes
 	bytes    int                     // of all lines so far
 }
 
@@ -299,7 +300,6 @@ func (p *printing) each(ctx context.Context, name string, a args, whose func(*pr
 		return fmt.Errorf("query %s: %w", name, err)
 	}
 	defer func() { _ = rows.Close() }() // rows.Err has said what went wrong
-	sizes := map[*Log]int{}
 	for rows.Next() {
 		var row printedRow
 		if err := rows.ScanStruct(&row); err != nil {
@@ -312,7 +312,7 @@ func (p *printing) each(ctx context.Context, name string, a args, whose func(*pr
 		if len(row.Text) == p.bounds.LineBytes {
 			row.Text = strings.ToValidUTF8(row.Text, "") // the cut may have split a character
 		}
-		if sizes[l] += len(row.Text) + 1; sizes[l] > p.bounds.Bytes || len(l.Init)+len(l.Lines) >= p.bounds.Lines {
+		if p.sizes[l] += len(row.Text) + 1; p.sizes[l] > p.bounds.Bytes || len(l.Init)+len(l.Lines) >= p.bounds.Lines {
 			l.Cut = true
 			continue
 		}

@@ -38,8 +38,8 @@ const HeaderAction = "X-TC-Action"
 // are below a kilobyte.
 const maxRequest = 1 << 20
 
-// bodyDeadline is how long a request's body may take. Whoever sends it has not
-// shown yet who they are.
+// bodyDeadline is how long a request's body may take. Whoever sends it has named
+// a key, but not shown yet that it is theirs.
 const bodyDeadline = 10 * time.Second
 
 // Turn waits until a tenant's request may be answered, and gives what has to be
@@ -109,16 +109,20 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request) (any, error) {
 	if name == "" {
 		return nil, fault(missingParameter, "the header X-TC-Action is missing")
 	}
+	claimed, err := a.keys.claim(r, a.now())
+	if err != nil {
+		return nil, err
+	}
 	body, err := readBody(w, r)
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return nil, fault(requestSizeLimitExceeded, "the request has more than %d bytes", maxRequest)
 	} else if err != nil {
 		return nil, fault(invalidParameter, "the request's body cannot be read")
 	}
-	key, err := a.keys.check(r, body, a.now())
-	if err != nil {
+	if err := claimed.verify(r, body); err != nil {
 		return nil, err
 	}
+	key := claimed.key
 	// What follows is told to those who may ask only.
 	if v := r.Header.Get("X-TC-Version"); v == "" {
 		return nil, fault(missingParameter, "the header X-TC-Version is missing")

@@ -71,8 +71,16 @@ func parseAuthorization(header string) (*authorization, error) {
 	return a, nil
 }
 
-// check says whose key has signed r, which had the body.
-func (k *Keys) check(r *http.Request, body []byte, now time.Time) (*key, error) {
+// claim is what a request's headers say of who has signed it.
+type claim struct {
+	*authorization
+	key       *key
+	timestamp string
+}
+
+// claim says whose key r claims to be signed with, from its headers alone: of
+// who names no key, the body is not read.
+func (k *Keys) claim(r *http.Request, now time.Time) (*claim, error) {
 	headers := r.Header.Values("Authorization")
 	if len(headers) != 1 {
 		return nil, fault(authInvalidAuthorization, "want one Authorization header, there are %d", len(headers))
@@ -100,15 +108,20 @@ func (k *Keys) check(r *http.Request, body []byte, now time.Time) (*key, error) 
 	case r.Header.Get("X-TC-Token") != "":
 		return nil, fault(authTokenFailure, "this key is no temporary one: send no token with it")
 	}
-	scope := a.date + "/" + a.service + "/" + scopeEnd
-	for _, request := range canonical(r, a.signed, body) {
+	return &claim{a, found, timestamp}, nil
+}
+
+// verify is an error unless the key has signed r, which has the body.
+func (c *claim) verify(r *http.Request, body []byte) error {
+	scope := c.date + "/" + c.service + "/" + scopeEnd
+	secret := signingKey(c.key.secretKey, c.date, c.service)
+	for _, request := range canonical(r, c.signed, body) {
 		sum := sha256.Sum256([]byte(request))
-		want := mac(signingKey(found.secretKey, a.date, a.service), algorithm+"\n"+timestamp+"\n"+scope+"\n"+hex.EncodeToString(sum[:]))
-		if hmac.Equal(a.signature, want) {
-			return found, nil
+		if hmac.Equal(c.signature, mac(secret, algorithm+"\n"+c.timestamp+"\n"+scope+"\n"+hex.EncodeToString(sum[:]))) {
+			return nil
 		}
 	}
-	return nil, fault(authSignatureFailure, "the signature is not that of this request and this SecretId's key")
+	return fault(authSignatureFailure, "the signature is not that of this request and this SecretId's key")
 }
 
 func signingKey(secretKey, date, service string) []byte {

@@ -128,6 +128,7 @@ func TestSignature(t *testing.T) {
 		"another key":            {func(s *signed) { s.key = otherKey }, "AuthFailure.SignatureFailure"},
 		"another's ID":           {func(s *signed) { s.id = otherID }, "AuthFailure.SignatureFailure"},
 		"an unknown ID":          {func(s *signed) { s.id = "AKIDnobody" }, "AuthFailure.SecretIdNotFound"},
+		"a stranger's long body": {func(s *signed) { s.id, s.body = "AKIDnobody", strings.Repeat(" ", 2<<20) }, "AuthFailure.SecretIdNotFound"},
 		"no ID":                  {func(s *signed) { s.id = "" }, "AuthFailure.InvalidAuthorization"},
 		"an expired ID":          {func(s *signed) { s.id = expiredID }, "AuthFailure.SecretIdNotFound"},
 		"too slow":               {func(s *signed) { s.at = s.at.Add(-6 * time.Minute); s.date = s.at.UTC().Format(time.DateOnly) }, "AuthFailure.SignatureExpire"},
