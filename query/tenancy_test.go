@@ -4,14 +4,17 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/prometheus/client_golang/prometheus"
@@ -117,7 +120,7 @@ func TestTenantsApart(t *testing.T) {
 	}
 	fill(t, conn, "bob", "of bob", append(stored, "only-bobs")...)
 	fill(t, conn, "alice", "of alice", stored...)
-	q, err := New(DefaultConfig(), conn, discard(), prometheus.NewRegistry())
+	q, err := New(DefaultConfig(), conn, nil, discard(), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,8 +207,38 @@ func TestTenantsApart(t *testing.T) {
 			t.Errorf("request %q: %d %.600s", name, w.Code, w.Body)
 		}
 	}
+	askLoki(t, ask, stored)
 	var list read.InvocationList
 	if err := json.Unmarshal(ask("/api/v1/requests?limit=1000").Body.Bytes(), &list); err != nil || len(list.Requests) != len(stored) {
 		t.Errorf("%d of her %d requests: %v", len(list.Requests), len(stored), fmt.Sprint(err))
 	}
+}
+
+// askLoki asks Loki's API for lines of all kinds of names: each gives her own,
+// whatever it is called.
+func askLoki(t *testing.T, ask func(string) *httptest.ResponseRecorder, stored []string) {
+	t.Helper()
+	span := url.Values{"start": {strconv.FormatInt(readtest.At(-1000).UnixNano(), 10)}, "end": {strconv.FormatInt(readtest.At(1000).UnixNano(), 10)}}
+	get := func(path string, more url.Values) *httptest.ResponseRecorder {
+		maps.Copy(more, span)
+		return ask("/loki/api/v1" + path + "?" + more.Encode())
+	}
+	for _, name := range stored {
+		if strings.ContainsRune(name, utf8.RuneError) {
+			continue // no text of LogQL
+		}
+		for _, query := range []string{
+			fmt.Sprintf(`{function=%q}`, name), fmt.Sprintf(`{namespace=%q} | request_id=%q`, name, name), fmt.Sprintf(`{instance=%q} | json | drop __error__, __error_details__ | request_id=%q`, name, name),
+		} {
+			w := get("/query_range", url.Values{"query": {query}})
+			if w.Code != http.StatusOK || strings.Count(w.Body.String(), `"of alice"`) < 1 {
+				t.Errorf("%s: %d %.600s", query, w.Code, w.Body)
+			}
+		}
+		for _, path := range []string{"/query_range", "/labels", "/label/function/values", "/series", "/index/stats", "/index/volume", "/detected_labels", "/detected_fields", "/patterns"} {
+			get(path, url.Values{"query": {name}})
+			get(path, url.Values{"query": {fmt.Sprintf(`{function=%q} |= %q`, name, name)}, "match[]": {fmt.Sprintf(`{function=%q}`, name)}})
+		}
+	}
+	get("/index/volume", url.Values{"query": {`{function=~".*", stream=~".+"}`}, "X-Scope-OrgID": {"bob"}, "targetLabels": {"function,request_id"}})
 }

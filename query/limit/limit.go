@@ -63,6 +63,12 @@ func (q Query) Validate() error {
 // LIMIT of its own that comes first; 0 is no bound, for answers that are
 // streamed.
 func (q Query) Context(ctx context.Context, rows int) context.Context {
+	return clickhouse.Context(ctx, clickhouse.WithSettings(q.Settings(rows)))
+}
+
+// Settings are the bounds that Context gives, for who has more to say to the
+// engine.
+func (q Query) Settings(rows int) clickhouse.Settings {
 	settings := clickhouse.Settings{
 		"max_execution_time":    max(1, int(q.Time/time.Second)),
 		"timeout_overflow_mode": "throw",
@@ -79,5 +85,5 @@ func (q Query) Context(ctx context.Context, rows int) context.Context {
 	if q.Threads > 0 {
 		settings["max_threads"] = q.Threads
 	}
-	return clickhouse.Context(ctx, clickhouse.WithSettings(settings))
+	return settings
 }

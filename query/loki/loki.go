@@ -20,6 +20,7 @@ import (
 
 	"github.com/coldscope/coldscope/internal/clickhouse"
 	"github.com/coldscope/coldscope/internal/wire"
+	"github.com/coldscope/coldscope/query/limit"
 	"github.com/coldscope/coldscope/query/logql"
 	"github.com/coldscope/coldscope/query/logql/engine"
 	"github.com/coldscope/coldscope/query/logql/eval"
@@ -43,15 +44,12 @@ type API struct {
 	engine *engine.Engine
 	logger *slog.Logger
 	now    func() time.Time
-
-	tails tails
+	turns  *limit.Turns // that a tail's look takes
+	follow *limit.Turns // that a tail takes
+	tails  tails
 }
 
-// maxTails is how many clients may follow lines at the same time.
-const maxTails = 50
-
-// New returns the API over e. now gives the time where a request does not. It
-// has to be closed.
+// New returns the API over e. now gives the time where a request does not.
 func New(e *engine.Engine, logger *slog.Logger, now func() time.Time) *API {
 	mux := http.NewServeMux()
 	a := &API{Handler: mux, engine: e, logger: logger, now: now}
@@ -84,6 +82,10 @@ func New(e *engine.Engine, logger *slog.Logger, now func() time.Time) *API {
 	})
 	return a
 }
+
+// Bound gives tails their bounds: each look of one takes a turn of the first,
+// and each tail for as long as it lasts one of the second. Without, there are none.
+func (a *API) Bound(looks, tails *limit.Turns) { a.turns, a.follow = looks, tails }
 
 // handler answers one request; what it returns is sent as JSON.
 type handler func(r *http.Request) (any, error)
@@ -140,6 +142,15 @@ func (a *API) failure(ctx context.Context, err error) (code int, text string) {
 		}
 	}
 	late, timedOut := about[*engine.TimeError](err)
+	if p, ok := a.engine.Limits().Query.Problem(err); ok {
+		switch p.Type {
+		case limit.TypeTime:
+			return http.StatusGatewayTimeout, p.Detail
+		case limit.TypeBusy:
+			return p.Status, p.Detail
+		}
+		return http.StatusBadRequest, p.Detail
+	}
 	switch {
 	case timedOut:
 		return http.StatusGatewayTimeout, late

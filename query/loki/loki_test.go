@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	"github.com/coldscope/coldscope/internal/clickhouse/clickhousetest"
 	"github.com/coldscope/coldscope/internal/faas"
 	"github.com/coldscope/coldscope/internal/schema"
+	"github.com/coldscope/coldscope/query/limit"
 	"github.com/coldscope/coldscope/query/logql/engine"
 	"github.com/coldscope/coldscope/query/loki"
 	"github.com/coldscope/coldscope/query/read/readtest"
@@ -34,8 +36,8 @@ func sample(t *testing.T) *loki.API {
 	t.Helper()
 	conn := readtest.DB(t)
 	readtest.Sample(t, conn)
-	api := loki.New(engine.New(conn, engine.DefaultLimits()), slog.New(slog.DiscardHandler), now)
-	t.Cleanup(api.Close)
+	api := loki.New(engine.New(conn, engine.WithLimits(limit.DefaultQuery())), slog.New(slog.DiscardHandler), now)
+	t.Cleanup(api.EndTails)
 	return api
 }
 
@@ -306,11 +308,32 @@ func TestOtherTenant(t *testing.T) {
 	}
 }
 
+// TestDocumented runs the examples of the documentation.
+func TestDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/logql.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, examples, _ := strings.Cut(string(doc), "```logql\n")
+	examples, _, _ = strings.Cut(examples, "```")
+	api := sample(t)
+	n := 0
+	for query := range strings.SplitSeq(examples, "\n\n") {
+		n++
+		if code, body := ask(t, api, "/query_range", params{"query": query, "start": at(-100), "step": "60"}); code != http.StatusOK {
+			t.Errorf("%s: %d %s", query, code, body)
+		}
+	}
+	if n < 5 {
+		t.Errorf("%d examples", n)
+	}
+}
+
 // TestTail follows lines that are there, that come, and that come late.
 func TestTail(t *testing.T) {
 	conn := readtest.DB(t)
-	api := loki.New(engine.New(conn, engine.DefaultLimits()), slog.New(slog.DiscardHandler), time.Now)
-	t.Cleanup(api.Close)
+	api := loki.New(engine.New(conn, engine.WithLimits(limit.DefaultQuery())), slog.New(slog.DiscardHandler), time.Now)
+	t.Cleanup(api.EndTails)
 	server := httptest.NewServer(api)
 	t.Cleanup(server.Close)
 	offset := uint64(0)
@@ -324,13 +347,13 @@ func TestTail(t *testing.T) {
 	write(time.Minute, "old")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	client, response, err := websocket.Dial(ctx, server.URL+loki.TailPath+"?query="+url.QueryEscape(`{function="f"} != "not this"`), &websocket.DialOptions{
+	//nolint:bodyclose // it closes what there is to close
+	client, _, err := websocket.Dial(ctx, server.URL+loki.TailPath+"?query="+url.QueryEscape(`{function="f"} != "not this"`), &websocket.DialOptions{
 		HTTPHeader: http.Header{"X-Scope-Orgid": {"acme"}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
 	defer func() { _ = client.CloseNow() }()
 	next := func() string {
 		t.Helper()
@@ -365,15 +388,15 @@ func TestTail(t *testing.T) {
 	if got := next(); got != "late" {
 		t.Error(got)
 	}
-	api.Close()
+	api.EndTails()
 	if _, _, err := client.Read(ctx); websocket.CloseStatus(err) != websocket.StatusGoingAway {
 		t.Error(err)
 	}
+	//nolint:bodyclose // it closes what there is to close
 	_, refused, err := websocket.Dial(ctx, server.URL+loki.TailPath+"?query="+url.QueryEscape(`{function="f"}`), nil)
-	if err == nil || refused.StatusCode != http.StatusTooManyRequests {
+	if err == nil || refused.StatusCode != http.StatusServiceUnavailable {
 		t.Fatal(err)
 	}
-	refused.Body.Close()
 	if code, body := ask(t, api, "/tail", params{"query": "vector(1)"}); code != 400 {
 		t.Error(code, body)
 	}

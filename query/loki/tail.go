@@ -12,6 +12,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/coldscope/coldscope/internal/wire"
 	"github.com/coldscope/coldscope/query/logql"
 	"github.com/coldscope/coldscope/query/logql/eval"
 )
@@ -43,10 +44,16 @@ func (a *API) tail(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
+	done, err := a.follow.Take(ctx, wire.Tenant(r))
+	if err != nil {
+		w.Header().Set("Retry-After", "10")
+		http.Error(w, err.Error(), http.StatusTooManyRequests)
+		return
+	}
+	defer done()
 	leave, ok := a.tails.enter(cancel)
 	if !ok {
-		w.Header().Set("Retry-After", "10")
-		http.Error(w, "as many clients follow lines as may at the same time: try again later", http.StatusTooManyRequests)
+		http.Error(w, errClosing.Error(), http.StatusServiceUnavailable)
 		return
 	}
 	defer leave()
@@ -78,12 +85,12 @@ type tails struct {
 	running sync.WaitGroup
 }
 
-// enter counts a client in, whom cancel ends, until it leaves; false if there
-// are too many, or it is too late.
+// enter counts a client in, whom cancel ends, until it leaves; false if
+// it is too late.
 func (t *tails) enter(cancel context.CancelCauseFunc) (leave func(), ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.closed || len(t.cancels) >= maxTails {
+	if t.closed {
 		return nil, false
 	}
 	if t.cancels == nil {
@@ -99,9 +106,9 @@ func (t *tails) enter(cancel context.CancelCauseFunc) (leave func(), ok bool) {
 	}, true
 }
 
-// Close tells the clients that follow lines to go, and waits until they have.
+// EndTails tells the clients that follow lines to go, and waits until they have.
 // Nobody can follow afterwards.
-func (a *API) Close() {
+func (a *API) EndTails() {
 	a.tails.mu.Lock()
 	a.tails.closed = true
 	for cancel := range a.tails.cancels {
@@ -185,7 +192,7 @@ func (t *tail) run(ctx context.Context, conn *websocket.Conn) error {
 func (t *tail) begin(ctx context.Context, conn *websocket.Conn) error {
 	now := t.until()
 	var entries []eval.LogEntry
-	err := t.api.query(t.r, t.expr).Logs(ctx, eval.LogQuery{Span: eval.Span{Start: t.since, End: now}, Backward: true, Limit: t.limit}, func(e eval.LogEntry) error {
+	err := t.logs(ctx, eval.LogQuery{Span: eval.Span{Start: t.since, End: now}, Backward: true, Limit: t.limit}, func(e eval.LogEntry) error {
 		entries = append(entries, e)
 		return nil
 	})
@@ -202,13 +209,23 @@ func (t *tail) begin(ctx context.Context, conn *websocket.Conn) error {
 
 func (t *tail) until() int64 { return t.api.now().Add(-t.delay).UnixNano() }
 
+// logs reads lines, when it is its turn.
+func (t *tail) logs(ctx context.Context, q eval.LogQuery, yield func(eval.LogEntry) error) error {
+	done, err := t.api.turns.Take(ctx, wire.Tenant(t.r))
+	if err != nil {
+		return err
+	}
+	defer done()
+	return t.api.query(t.r, t.expr).Logs(ctx, q, yield)
+}
+
 // look sends what has come since.
 func (t *tail) look(ctx context.Context, conn *websocket.Conn) error {
 	for {
 		until := t.until()
 		var entries []eval.LogEntry
 		n, last := 0, t.since
-		err := t.api.query(t.r, t.expr).Logs(ctx, eval.LogQuery{Span: eval.Span{Start: t.since, End: until}, Limit: tailLines}, func(e eval.LogEntry) error {
+		err := t.logs(ctx, eval.LogQuery{Span: eval.Span{Start: t.since, End: until}, Limit: tailLines}, func(e eval.LogEntry) error {
 			n, last = n+1, e.Time
 			if !t.known(&e) {
 				entries = append(entries, e)

@@ -43,6 +43,20 @@ func (r *Reader) figures(ctx context.Context, kind string, within Range, a args)
 	return clickhouse.Context(ctx, clickhouse.WithExternalTable(dirty)), ok, err
 }
 
+// LineFigures prepares a query that reads the figures of lines (line_minutes)
+// where they count, and the lines elsewhere: it gives ctx the table dirty
+// (namespace, function, minute) of the minutes whose lines have to be read,
+// and the whole minutes within the range, in seconds since 1970, end not in
+// them. With ok false there are no figures to be relied on, and all lines have
+// to be read.
+func (r *Reader) LineFigures(ctx context.Context, tenant string, within Range) (_ context.Context, first, end int64, ok bool, err error) {
+	a := args{"tenant": tenant}
+	ctx, ok, err = r.figures(ctx, "lines", within, a)
+	first, _ = a["first"].(int64) // figures has put them there
+	end, _ = a["end"].(int64)
+	return ctx, first, end, ok, err
+}
+
 // complete says whether all rows have marks. Before the aggregator has seen
 // to that, once in a store's life, a minute without one may have rows.
 func (r *Reader) complete(ctx context.Context, kind string) (bool, error) {

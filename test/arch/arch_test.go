@@ -57,9 +57,13 @@ var siblings = map[string][]string{
 	"query/api":      {"query/limit", "query/read", "query/diagnose"},
 	"query/read":     {"query/limit"},
 	"query/diagnose": {"query/read"},
+	"query/scf":      {"query/limit", "query/read", "query/diagnose"},
 	"query/terminal": {"query/read", "query/client"},
 	"query/client":   {"query/read", "query/erase"},
-	"query/loki":     {"query/logql", "query/logql/labels", "query/logql/pipeline", "query/logql/eval", "query/logql/plan", "query/logql/engine"},
+	"query/logql":    {"query/limit", "query/read"},
+	"query/loki": {
+		"query/limit", "query/logql", "query/logql/labels", "query/logql/pipeline", "query/logql/eval", "query/logql/plan", "query/logql/engine",
+	},
 }
 
 // part is the part of its service that a package belongs to: query/logql of

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -12,10 +13,13 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	"pgregory.net/rapid"
 
+	"github.com/coldscope/coldscope/aggregator/rollup"
 	"github.com/coldscope/coldscope/internal/faas"
 	"github.com/coldscope/coldscope/internal/schema"
+	"github.com/coldscope/coldscope/query/limit"
 	"github.com/coldscope/coldscope/query/logql"
 	"github.com/coldscope/coldscope/query/logql/engine"
 	"github.com/coldscope/coldscope/query/logql/eval"
@@ -30,7 +34,7 @@ import (
 func TestBothWays(t *testing.T) {
 	conn := readtest.DB(t)
 	fillRandom(t, conn, 600)
-	e := engine.New(conn, engine.DefaultLimits())
+	e := engine.New(conn, engine.WithLimits(limit.DefaultQuery()))
 	all := everything(t, e)
 	if len(all) < 500 {
 		t.Fatalf("%d lines", len(all))
@@ -239,4 +243,70 @@ func randomBody(rnd *rand.Rand) string {
 		return fmt.Sprintf(`10.0.%d.7 - "GET /%s" %d %s`, rnd.IntN(3), word(), 200+rnd.IntN(5)*100, word())
 	}
 	return word() + " " + word()
+}
+
+// TestRolled holds figures by the minute against the lines that they are of:
+// of some minutes there are figures, some have lines that came later.
+func TestRolled(t *testing.T) {
+	conn := readtest.DB(t)
+	fillRandom(t, conn, 1500)
+	roller := rollup.New(rollup.Config{Interval: time.Second}, conn, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	for range 20 {
+		if _, err := roller.Roll(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var minutes uint64
+	if err := conn.QueryRow(t.Context(), "SELECT count() FROM line_minutes WHERE tenant = 'default'").Scan(&minutes); err != nil || minutes < 50 {
+		t.Fatalf("%d figures, %v", minutes, err)
+	}
+	late := schema.LogRow{
+		Line: &faas.Line{
+			Ref:  faas.Ref{Tenant: readtest.Tenant, Namespace: "n", Function: "f"},
+			Time: readtest.T0.Truncate(time.Minute), Stream: faas.Stdout, Body: "late, and at the very beginning of a minute", FileID: 77,
+		},
+		Attribution: faas.AttributionNone, Revision: 1,
+	}
+	readtest.Insert(t, conn, schema.Logs, late)
+	e := engine.New(conn, engine.WithLimits(limit.DefaultQuery()))
+	all := everything(t, e)
+	rolled := 0
+	rapid.Check(t, func(r *rapid.T) {
+		names := make([]string, rapid.IntRange(0, 3).Draw(r, "groups"))
+		for i := range names {
+			names[i] = pick(r, "group", "function", "namespace", "service_name", "version", "stream", "level", "detected_level")
+		}
+		query := fmt.Sprintf("sum by (%s) (%s({%s} %s [%s]))", strings.Join(names, ", "),
+			pick(r, "op", "count_over_time", "rate", "bytes_over_time", "bytes_rate"),
+			pick(r, "selector", `stream=~".+"`, `function="f"`, `function=~"f|g", stream!="stdout"`, `level="error"`, `namespace="n", version=""`, `namespace=~".+"`),
+			pick(r, "stage", "", `| level=~"warn|info"`, "| drop __error__", `| detected_level!="unknown" or stream="stderr"`),
+			pick(r, "range", "5m", "10m", "7m", "15m", "1h", "301s"))
+		expr, err := logql.Parse(query)
+		if err != nil {
+			r.Fatal(err)
+		}
+		begin := readtest.T0.Truncate(time.Minute).Add(time.Duration(rapid.SampledFrom([]int64{0, 0, 1, -1, 1e9, 1_500_000_000}).Draw(r, "shift")))
+		start := begin.Add(time.Duration(rapid.IntRange(-15, 5).Draw(r, "from")) * time.Minute)
+		steps := eval.Steps{Start: start.UnixNano(), Step: rapid.SampledFrom([]int64{300e9, 600e9, 900e9, 3600e9}).Draw(r, "step")}
+		steps.End = steps.Start + steps.Step*rapid.Int64Range(0, 4).Draw(r, "steps")
+		q := e.Query(readtest.Tenant, expr)
+		got, err := q.Range(context.Background(), steps)
+		if err != nil {
+			r.Fatal(err)
+		}
+		want, err := eval.New(&inMemory{lines: all}, eval.Limits{}).Range(context.Background(), expr.(logql.MetricExpr), steps)
+		if err != nil {
+			r.Fatal(err)
+		}
+		if diff := cmp.Diff(printed(want), printed(got), cmp.Comparer(near)); diff != "" {
+			r.Fatalf("%s of %+v (-of lines +of figures):\n%s", query, steps, diff)
+		}
+		if q.Stats().Queries > 1 {
+			rolled++
+		}
+	})
+	t.Logf("%d queries used figures", rolled)
+	if rolled < 20 {
+		t.Error("figures were hardly used")
+	}
 }

@@ -14,17 +14,20 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"github.com/coldscope/coldscope/query/limit"
 	"github.com/coldscope/coldscope/query/logql"
 	"github.com/coldscope/coldscope/query/logql/eval"
 	"github.com/coldscope/coldscope/query/logql/plan"
+	"github.com/coldscope/coldscope/query/read"
 )
 
 // Limits bound what one query may take.
 type Limits struct {
-	// MaxTime is how long a query may take, with all that it asks of the store.
+	// Query is what one SQL query may cost.
+	Query limit.Query
+	// MaxTime is how long a query of LogQL may take, with all that it asks of
+	// the store.
 	MaxTime time.Duration
-	// MaxMemory bounds what the store uses for one SQL query, in bytes.
-	MaxMemory int64
 	// MaxLines is how many lines may be read for one query where they have to
 	// be read one by one.
 	MaxLines int
@@ -34,9 +37,9 @@ type Limits struct {
 	Eval eval.Limits
 }
 
-// DefaultLimits fit the embedded engine on a small host.
-func DefaultLimits() Limits {
-	return Limits{MaxTime: 30 * time.Second, MaxMemory: 1 << 30, MaxLines: 5_000_000, MaxCells: 1_000_000}
+// WithLimits are limits for SQL queries that may cost q.
+func WithLimits(q limit.Query) Limits {
+	return Limits{Query: q, MaxTime: q.Time, MaxLines: 5_000_000, MaxCells: 1_000_000}
 }
 
 // LinesError says that a query would have to read more lines than it may. The
@@ -67,11 +70,17 @@ type Stats struct {
 // Engine answers queries of one store. It is safe for concurrent use.
 type Engine struct {
 	conn   driver.Conn
+	reader *read.Reader // of figures
 	limits Limits
 }
 
+// Limits are the engine's limits.
+func (e *Engine) Limits() Limits { return e.limits }
+
 // New returns an engine over conn, which the caller closes after it.
-func New(conn driver.Conn, limits Limits) *Engine { return &Engine{conn, limits} }
+func New(conn driver.Conn, limits Limits) *Engine {
+	return &Engine{conn, read.NewLimited(conn, limits.Query), limits}
+}
 
 // Query is one query of one tenant while it is answered.
 type Query struct {
@@ -169,26 +178,18 @@ func (q *Query) Instant(ctx context.Context, t int64) (v eval.Value, err error) 
 // what is not read.
 func (q *Query) ask(ctx context.Context, sql plan.Query) (*rows, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	limits := q.engine.limits
-	seconds := int(limits.MaxTime / time.Second)
 	args := make([]any, 0, len(sql.Args))
 	for name, v := range sql.Args {
 		args = append(args, clickhouse.Named(name, v))
 	}
 	q.queries.Add(1)
+	settings := q.engine.limits.Query.Settings(0)
+	settings["max_bytes_before_external_sort"] = q.engine.limits.Query.Memory / 4
+	settings["precise_float_parsing"] = 1 // a number is the one that its text says, to the last digit
 	bounded := clickhouse.Context(ctx, clickhouse.WithProgress(func(p *clickhouse.Progress) {
 		q.rows.Add(p.Rows)
 		q.bytes.Add(p.Bytes)
-	}), clickhouse.WithSettings(clickhouse.Settings{
-		"max_execution_time":             max(seconds, 1),
-		"max_memory_usage":               limits.MaxMemory,
-		"max_bytes_before_external_sort": limits.MaxMemory / 4,
-		// A row's partition follows from its sort key, so no two of them hold
-		// versions of the same row.
-		"do_not_merge_across_partitions_select_final": 1,
-		// A number is the one that its text says, to the last digit.
-		"precise_float_parsing": 1,
-	}))
+	}), clickhouse.WithSettings(settings))
 	r, err := q.engine.conn.Query(bounded, sql.SQL, args...)
 	if err != nil {
 		cancel()

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/coldscope/coldscope/internal/clickhouse/clickhousetest"
+	"github.com/coldscope/coldscope/query/limit"
 	"github.com/coldscope/coldscope/query/logql"
 	"github.com/coldscope/coldscope/query/logql/engine"
 	"github.com/coldscope/coldscope/query/logql/eval"
@@ -25,7 +26,7 @@ func parse(t testing.TB, query string) logql.Expr {
 func TestSample(t *testing.T) {
 	conn := readtest.DB(t)
 	readtest.Sample(t, conn)
-	e := engine.New(conn, engine.DefaultLimits())
+	e := engine.New(conn, engine.WithLimits(limit.DefaultQuery()))
 	q := e.Query(readtest.Tenant, parse(t, `{function="inference"}`))
 	span := eval.Span{Start: readtest.At(-100).UnixNano(), End: readtest.At(100).UnixNano()}
 	err := q.Logs(t.Context(), eval.LogQuery{Span: span, Backward: true, Limit: 100}, func(e eval.LogEntry) error {

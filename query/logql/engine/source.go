@@ -3,11 +3,13 @@ package engine
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/coldscope/coldscope/query/logql"
 	"github.com/coldscope/coldscope/query/logql/eval"
 	"github.com/coldscope/coldscope/query/logql/labels"
 	"github.com/coldscope/coldscope/query/logql/plan"
+	"github.com/coldscope/coldscope/query/read"
 )
 
 // source gives the evaluation of one query its lines, and numbers where SQL can
@@ -49,6 +51,24 @@ func (s *source) Compute(ctx context.Context, e logql.MetricExpr, steps eval.Ste
 	return m, true, nil
 }
 
+// rolled is the SQL of p: over figures by the minute where they serve, and then
+// in a context that has what they need.
+func (s *source) rolled(ctx context.Context, p *plan.Range) (context.Context, plan.Query, error) {
+	if p.Rollup == nil {
+		return ctx, p.Query, nil
+	}
+	since, until := p.Rollup.Span()
+	with, first, end, ok, err := s.q.engine.reader.LineFigures(ctx, s.q.tenant, read.Range{Since: time.Unix(0, since), Until: time.Unix(0, until)})
+	if err != nil {
+		return ctx, p.Query, fmt.Errorf("look for figures: %w", err)
+	}
+	if !ok || first >= end {
+		return ctx, p.Query, nil
+	}
+	s.q.queries.Add(1)
+	return with, p.Rollup.Query(first, end), nil
+}
+
 // group is the labels of a series and its cells in order.
 type group struct {
 	labels []labels.Label
@@ -57,7 +77,11 @@ type group struct {
 
 // cells reads what p asks for, by series; false if it is too much.
 func (s *source) cells(ctx context.Context, p *plan.Range) ([]*group, bool, error) {
-	rows, err := s.q.ask(ctx, p.Query)
+	ctx, query, err := s.rolled(ctx, p)
+	if err != nil {
+		return nil, false, err
+	}
+	rows, err := s.q.ask(ctx, query)
 	if err != nil {
 		return nil, false, fmt.Errorf("compute by SQL: %w", err)
 	}
@@ -69,6 +93,10 @@ func (s *source) cells(ctx context.Context, p *plan.Range) ([]*group, bool, erro
 		dest = append(dest, &values[i])
 	}
 	dest = append(dest, &cell.Value, &cell.Lines)
+	var bad uint64
+	if p.Guarded {
+		dest = append(dest, &bad)
+	}
 	var groups []*group
 	index := map[string]*group{}
 	var key []byte
@@ -78,6 +106,12 @@ func (s *source) cells(ctx context.Context, p *plan.Range) ([]*group, bool, erro
 		}
 		if err := rows.Scan(dest...); err != nil {
 			return nil, false, fmt.Errorf("compute by SQL: %w", err)
+		}
+		if bad > 0 {
+			return nil, false, nil
+		}
+		if cell.Lines == 0 {
+			continue
 		}
 		key = key[:0]
 		for _, v := range values {

@@ -63,6 +63,11 @@ func (b *builder) matcher(m *logql.Matcher) string {
 	if name, ok := keyColumns[m.Name]; ok {
 		column = name
 	}
+	return b.match(column, m)
+}
+
+// match is the condition that m matches a text.
+func (b *builder) match(column string, m *logql.Matcher) string {
 	switch m.Op {
 	case logql.MatchEqual:
 		return column + " = " + b.text(m.Value)

@@ -35,6 +35,8 @@ var planned = []string{
 	`sum by (stream) (bytes_over_time({function="f"}[90s] offset 30s))`,
 	`quantile_over_time(0.99, {stream="platform"} |= "END" | cold="true" | unwrap cold_wait_ms [1m]) by (function)`,
 	`quantile_over_time(0.5, {function="f"} | unwrap duration_ms [5m]) by (status)`,
+	`quantile_over_time(0.99, {function="f"} | json | __error__="" | level="error" or user!="bob" | unwrap n [1m]) by (function, user)`,
+	`sum by (level, detected_level) (count_over_time({function="f"} | json | drop __error__, __error_details__ [1m]))`,
 	// What is left to the evaluation of lines.
 	`count_over_time({function="f"}[1m])`,
 	`avg by (level) (count_over_time({function="f"}[1m]))`,

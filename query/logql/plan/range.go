@@ -40,6 +40,11 @@ type Range struct {
 	Query Query
 	// Labels are those of the series, in order.
 	Labels []string
+	// Guarded says that a row has a number (UInt64) behind those, how many lines
+	// SQL is not sure about: if it is not 0, all is void. Rows may be of no line.
+	Guarded bool
+	// Rollup gives the same from figures by the minute, nil if they do not have it.
+	Rollup *Rollup
 
 	steps    Steps
 	op       logql.RangeOp
@@ -61,19 +66,16 @@ func ForRange(e logql.MetricExpr, tenant string, s Steps) (*Range, bool) {
 	r := &Range{Labels: by, steps: s, op: inner.Op, unwraps: inner.Range.Unwrap != nil, seconds: float64(inner.Range.Range) / 1e9}
 	b := newBuilder(tenant)
 	c, rest, l := b.pipeline(inner.Range.Log)
-	for _, name := range by {
-		if !l.pristine(name) {
+	bad := ""
+	value, lines, groups, ok := b.plain(inner, by, &c, rest, &l)
+	if !ok {
+		if value, lines, bad, groups, ok = b.jsonRange(inner, rest, by); !ok {
 			return nil, false
 		}
+		r.Guarded = true
+		bad = ", " + bad + " AS bad"
 	}
-	for _, stage := range rest {
-		// A label that is not in the result may go; nothing of it was looked at.
-		if _, drops := stage.(*logql.DropLabels); !drops {
-			return nil, false
-		}
-	}
-	value, ok := b.value(inner, &c, &l)
-	if !ok || !r.divide(int64(inner.Range.Range)) {
+	if !r.divide(int64(inner.Range.Range)) {
 		return nil, false
 	}
 	length, offset := int64(inner.Range.Range), int64(inner.Range.Offset)
@@ -82,15 +84,18 @@ func ForRange(e logql.MetricExpr, tenant string, s Steps) (*Range, bool) {
 	if origin < 0 || until < 0 || s.End > math.MaxInt64-length {
 		return nil, false
 	}
-	var groups, aliases strings.Builder
-	for i, name := range by {
-		groups.WriteString(b.label(name) + " AS g" + strconv.Itoa(i) + ", ")
+	var columns, aliases strings.Builder
+	for i, column := range groups {
+		columns.WriteString(column + " AS g" + strconv.Itoa(i) + ", ")
 		aliases.WriteString(", g" + strconv.Itoa(i))
 	}
 	bucket := b.bucket(r, origin, length)
-	sql := "SELECT " + bucket + " AS bucket, " + groups.String() + value + " AS value, count() AS lines\n" +
-		b.from(&c, inner.Range.Log, since, until) + "\nGROUP BY bucket" + aliases.String() + "\nORDER BY bucket"
+	sql := "SELECT " + bucket + " AS bucket, " + columns.String() + value + " AS value, " + lines + " AS lines" + bad
+	sql += "\n" + b.from(&c, inner.Range.Log, since, until) + "\nGROUP BY bucket" + aliases.String() + "\nORDER BY bucket"
 	r.Query = Query{sql, b.args}
+	if !r.Guarded {
+		r.roll(inner, tenant, origin)
+	}
 	return r, true
 }
 
@@ -143,19 +148,33 @@ func joins(outer logql.VectorOp, inner logql.RangeOp) bool {
 	}
 }
 
-// value is the aggregate function of the values of lines.
-func (b *builder) value(e *logql.RangeAggregation, c *conditions, l *labels) (string, bool) {
-	switch e.Op {
-	case logql.CountOverTime:
-		return "toFloat64(count())", true
-	case logql.BytesOverTime, logql.BytesRate:
-		return "toFloat64(sum(length(body)))", true
-	default:
+// plain is the values of e as aggregate functions, where no stage that is left
+// means anything for them: the value, how many lines there are, and the labels.
+func (b *builder) plain(e *logql.RangeAggregation, by []string, c *conditions, rest []logql.Stage, l *labels) (value, lines string, groups []string, ok bool) {
+	for _, stage := range rest {
+		// A label that is not in the result may go; nothing of it was looked at.
+		if _, drops := stage.(*logql.DropLabels); !drops {
+			return "", "", nil, false
+		}
 	}
-	u := e.Range.Unwrap
-	if u == nil {
-		return "toFloat64(count())", e.Op == logql.Rate
+	for _, name := range by {
+		if !l.pristine(name) {
+			return "", "", nil, false
+		}
+		groups = append(groups, b.label(name))
 	}
+	number := "length(body)"
+	if u := e.Range.Unwrap; u != nil {
+		if number, ok = b.unwrap(u, c, l); !ok {
+			return "", "", nil, false
+		}
+	}
+	value, ok = aggregate(e, number, "")
+	return value, "count()", groups, ok
+}
+
+// unwrap is the number of lines that have one, by which it narrows them.
+func (b *builder) unwrap(u *logql.Unwrap, c *conditions, l *labels) (string, bool) {
 	if !numeric[u.Label] || u.Conversion != logql.ConvertNumber || !l.pristine(u.Label) || l.failed {
 		return "", false
 	}
@@ -170,22 +189,45 @@ func (b *builder) value(e *logql.RangeAggregation, c *conditions, l *labels) (st
 			return "", false
 		}
 	}
-	column := b.label(u.Label)
 	c.add(b, func() string { return b.label(u.Label) + " != ''" })
-	v := "toFloat64OrZero(" + column + ")"
+	return "toFloat64OrZero(" + b.label(u.Label) + ")", true
+}
+
+// aggregate is the aggregate function that e is of numbers of lines, or of
+// those that pass, if passes is not empty.
+func aggregate(e *logql.RangeAggregation, number, passes string) (string, bool) {
+	of := func(function, of string) string {
+		if passes == "" {
+			return function + "(" + of + ")"
+		}
+		name, params, _ := strings.Cut(function, "(")
+		if params != "" {
+			params = "(" + params
+		}
+		return name + "If" + params + "(" + strings.TrimPrefix(of+", ", ", ") + passes + ")"
+	}
 	switch e.Op {
-	case logql.Rate, logql.SumOverTime, logql.AvgOverTime:
-		return "sum(" + v + ")", true
+	case logql.CountOverTime:
+		return "toFloat64(" + of("count", "") + ")", true
+	case logql.Rate:
+		if e.Range.Unwrap == nil {
+			return "toFloat64(" + of("count", "") + ")", true
+		}
+		return of("sum", number), true
+	case logql.BytesOverTime, logql.BytesRate:
+		return "toFloat64(" + of("sum", number) + ")", true
+	case logql.SumOverTime, logql.AvgOverTime:
+		return of("sum", number), true
 	case logql.MinOverTime:
-		return "min(" + v + ")", true
+		return of("min", number), true
 	case logql.MaxOverTime:
-		return "max(" + v + ")", true
+		return of("max", number), true
 	case logql.StdvarOverTime:
-		return "varPopStable(" + v + ")", true
+		return of("varPopStable", number), true
 	case logql.StddevOverTime:
-		return "stddevPopStable(" + v + ")", true
+		return of("stddevPopStable", number), true
 	case logql.QuantileOverTime:
-		return "quantileExactInclusive(" + strconv.FormatFloat(e.Param, 'f', -1, 64) + ")(" + v + ")", true
+		return of("quantileExactInclusive("+strconv.FormatFloat(e.Param, 'f', -1, 64)+")", number), true
 	default:
 		return "", false
 	}
