@@ -40,12 +40,20 @@ import (
 
 // Config is the aggregator's section of the configuration.
 type Config struct {
+	// Correlate bounds what is remembered; its Hold is Config.Hold.
 	Correlate correlate.Config `yaml:"-"`
-	// Commit is the least time between two writes; rows that settle in
-	// between are written together.
-	Commit time.Duration `yaml:"-"`
-	// BatchRows makes a batch full: no more is taken in until it can be written.
-	BatchRows int `yaml:"-"`
+	// Hold is how long a line waits for an event that explains it, if there is
+	// none yet; then it is written with what is known, and again if that was
+	// wrong. Who sent it waits as long. Default 500 ms.
+	Hold time.Duration `yaml:"hold"`
+	// BatchAge is the least time between two writes; what comes in between is
+	// written together. Default 200 ms.
+	BatchAge time.Duration `yaml:"batch_age"`
+	// BatchRows makes a batch full, which is written at once; while another one
+	// is being written, no more is taken in. Default 50000.
+	BatchRows int `yaml:"batch_rows"`
+	// BatchBytes of lines make it full as well. Default 32 MiB.
+	BatchBytes int64 `yaml:"batch_bytes"`
 	// Pending bounds the bytes that are taken in and not stored yet, and those of
 	// requests that are being read; senders above either get 429. Default 64 MiB.
 	Pending int64 `yaml:"pending_bytes"`
@@ -56,6 +64,9 @@ type Config struct {
 	// store, for what other aggregators have written of it; none if this is the
 	// store's only one.
 	Looks []time.Duration `yaml:"-"`
+	// Patience is how long a request waits for room, before its sender is told
+	// to come again.
+	Patience time.Duration `yaml:"-"`
 	// Drain is how long Run goes on writing what it has settled after its context ended.
 	Drain time.Duration `yaml:"-"`
 	// OTLPGRPC is HOST:PORT of OTLP over gRPC; empty for none. Default
@@ -79,17 +90,20 @@ const DefaultOTLPGRPC = "127.0.0.1:4317"
 // DefaultConfig fits a laptop and one machine of a cluster alike.
 func DefaultConfig() Config {
 	return Config{
-		Correlate: correlate.DefaultConfig(),
-		Commit:    200 * time.Millisecond,
-		BatchRows: 50_000,
-		Pending:   64 << 20,
-		Recall:    10 * time.Minute,
-		Drain:     10 * time.Second,
-		OTLPGRPC:  DefaultOTLPGRPC,
-		Ingest:    ingest.DefaultConfig(),
-		Lines:     extract.DefaultConfig(),
-		Metrics:   Metrics{Functions: 1000},
-		Rollup:    rollup.DefaultConfig(),
+		Correlate:  correlate.DefaultConfig(),
+		Hold:       correlate.DefaultConfig().Hold,
+		BatchAge:   200 * time.Millisecond,
+		BatchRows:  50_000,
+		BatchBytes: 32 << 20,
+		Pending:    64 << 20,
+		Recall:     10 * time.Minute,
+		Patience:   5 * time.Second,
+		Drain:      10 * time.Second,
+		OTLPGRPC:   DefaultOTLPGRPC,
+		Ingest:     ingest.DefaultConfig(),
+		Lines:      extract.DefaultConfig(),
+		Metrics:    Metrics{Functions: 1000},
+		Rollup:     rollup.DefaultConfig(),
 	}
 }
 
@@ -103,6 +117,18 @@ func (c *Config) Memory() int64 { return 2 * (int64(c.Correlate.Memory) + c.Pend
 func (c *Config) Validate() error {
 	var errs []error
 	bad := func(problem string) { errs = append(errs, errors.New("aggregator."+problem)) }
+	if c.Hold < 0 || c.Hold > 30*time.Second {
+		bad(fmt.Sprintf("hold: %s is not between 0 and 30s", c.Hold))
+	}
+	if c.BatchAge < time.Millisecond || c.BatchAge > 30*time.Second {
+		bad(fmt.Sprintf("batch_age: %s is not between 1ms and 30s", c.BatchAge))
+	}
+	if c.BatchRows < 1 || c.BatchRows > 1_000_000 {
+		bad(fmt.Sprintf("batch_rows: %d is not between 1 and 1000000", c.BatchRows))
+	}
+	if c.BatchBytes < 64<<10 {
+		bad(fmt.Sprintf("batch_bytes: %d is less than 64 KiB", c.BatchBytes))
+	}
 	if c.Pending < 1<<20 {
 		bad(fmt.Sprintf("pending_bytes: %d is less than 1 MiB", c.Pending))
 	}
@@ -147,6 +173,7 @@ type Aggregator struct {
 	stopped     chan struct{}       // closed when Run takes nothing more
 	pending     atomic.Int64        // bytes that are taken in
 	reading     atomic.Int64        // bytes of requests that are being read
+	calls       atomic.Int64        // over gRPC that are under way
 	room        *semaphore.Weighted // of Config.Pending bytes, for what is made of them
 }
 
@@ -157,6 +184,7 @@ func New(cfg Config, conn driver.Conn, logger *slog.Logger, reg prometheus.Regis
 	if err != nil {
 		panic("aggregator: the configuration was not validated: " + err.Error())
 	}
+	cfg.Correlate.Hold = cfg.Hold
 	cfg.Rollup.Cutoff = func(tenant string) time.Time { return incomplete(&cfg.Retention, tenant, time.Now()) }
 	a := &Aggregator{
 		cfg: cfg, conn: conn, logger: logger,

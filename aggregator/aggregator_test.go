@@ -263,7 +263,7 @@ func counter(t *testing.T, reg *prometheus.Registry, name string, labels ...stri
 				match = match && got[labels[n]] == labels[n+1]
 			}
 			if match {
-				c.Add(m.GetCounter().GetValue())
+				c.Add(m.GetCounter().GetValue() + m.GetGauge().GetValue())
 			}
 		}
 	}

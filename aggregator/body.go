@@ -68,6 +68,13 @@ func (a *Aggregator) readBody(w http.ResponseWriter, r *http.Request) (*body, er
 		return b, fmt.Errorf("%w: at most %d bytes, send smaller batches", wire.ErrTooLarge, limits.BodyBytes)
 	case errors.Is(err, zstd.ErrDecoderSizeExceeded), errors.Is(err, zstd.ErrWindowSizeExceeded), int64(b.buffer.Len()) > limits.InflatedBytes:
 		return b, fmt.Errorf("%w: at most %d bytes inflated, send smaller batches", wire.ErrTooLarge, limits.InflatedBytes)
+	case errors.Is(err, wire.ErrBusy):
+		b.release()
+		*b = body{a: a, buffer: new(bytes.Buffer)}
+		// The rest is thrown away as it comes: who still writes when the connection
+		// closes may never see the answer.
+		_, _ = io.Copy(io.Discard, sent)
+		return b, err
 	case err != nil:
 		return b, fmt.Errorf("read body: %w", err)
 	}

@@ -102,27 +102,34 @@ func (a *Aggregator) serve(in intake) http.Handler {
 func (a *Aggregator) receive(w http.ResponseWriter, r *http.Request, tenant string,
 	read func(*http.Request, string, []byte) (ingest.Batch, error),
 ) (batch ingest.Batch, leave func(), err error) {
-	leave = func() {}
 	body, err := a.readBody(w, r)
 	defer body.release()
-	if err == nil {
-		leave, err = a.enter(r.Context(), body.bytes())
+	if err != nil {
+		return ingest.Batch{}, func() {}, refusal(err)
 	}
-	if err == nil {
-		batch, err = read(r, tenant, body.bytes())
-	}
-	switch {
-	case err == nil:
-		return batch, leave, nil
-	case errors.Is(err, wire.ErrBusy):
-		return ingest.Batch{}, leave, unavailable(err)
-	}
-	return ingest.Batch{}, leave, &wire.StatusError{Code: wire.RefusalCode(err), Message: err.Error()}
+	return a.admitted(r.Context(), body.bytes(), func() (ingest.Batch, error) { return read(r, tenant, body.bytes()) })
 }
 
-// patience is how long a request waits for room, before its sender is told to
-// come again.
-const patience = 5 * time.Second
+// admitted reads a body when there is room for what is made of it; leave gives
+// the room back. Its error is a *wire.StatusError.
+func (a *Aggregator) admitted(ctx context.Context, body []byte, read func() (ingest.Batch, error)) (batch ingest.Batch, leave func(), err error) {
+	leave, err = a.enter(ctx, body)
+	if err == nil {
+		batch, err = read()
+	}
+	if err != nil {
+		return ingest.Batch{}, leave, refusal(err)
+	}
+	return batch, leave, nil
+}
+
+// refusal is the answer to a request that was not read.
+func refusal(err error) error {
+	if errors.Is(err, wire.ErrBusy) {
+		return unavailable(err)
+	}
+	return &wire.StatusError{Code: wire.RefusalCode(err), Message: err.Error()}
+}
 
 // enter waits until there is room for what is made of a body: its lines take
 // some times its size. A body waits as it came, which is the smaller.
@@ -135,7 +142,7 @@ func (a *Aggregator) enter(ctx context.Context, body []byte) (leave func(), err 
 	if a.room.TryAcquire(need) {
 		return func() { a.room.Release(need) }, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, a.cfg.Patience)
 	defer cancel()
 	since := time.Now()
 	err = a.room.Acquire(ctx, need)

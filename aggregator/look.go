@@ -196,7 +196,7 @@ func (m *merger) looked(r lookResult, now time.Time) {
 			m.learn(ref, memory, now)
 		}
 	}
-	m.gather()
+	m.owed.add(m.gather(), nil)
 }
 
 func (m *merger) learn(ref faas.Ref, memory *recall.Memory, now time.Time) {

@@ -17,6 +17,7 @@ import (
 // batch is what is written together, and who waits for it.
 type batch struct {
 	insert.Batch
+	bytes   int64 // of its lines
 	waiting []*submission
 }
 
@@ -34,8 +35,9 @@ type merger struct {
 	toWriter  chan *batch
 	written   chan writeResult
 
-	owed  owed
-	looks looks
+	owed   owed
+	paying time.Duration // how long it took the last time
+	looks  looks
 }
 
 type writeResult struct {
@@ -86,7 +88,7 @@ func (m *merger) loop(ctx context.Context) {
 	defer timer.Stop()
 	for {
 		submissions := m.submissions
-		if m.gathering.Rows() >= m.cfg.BatchRows {
+		if m.full(&m.gathering) {
 			submissions = nil // full: the senders wait
 		}
 		var due <-chan time.Time
@@ -107,11 +109,11 @@ func (m *merger) loop(ctx context.Context) {
 			m.correlator.Advance(time.Now())
 			m.gather()
 		}
-		if m.owed.due() {
+		if m.owed.due(m.paying) {
 			m.pay(ctx)
 		}
 		m.orderLook(time.Now())
-		m.hand(m.cfg.Commit)
+		m.hand(m.cfg.BatchAge)
 	}
 }
 
@@ -120,14 +122,19 @@ func (m *merger) loop(ctx context.Context) {
 func (m *merger) nextStep() (time.Duration, bool) {
 	const tick = 50 * time.Millisecond
 	switch {
-	case m.correlator.Held() > 0, len(m.owed.to) > 0:
+	case m.correlator.Held() > 0, len(m.owed.spans) > 0:
 		return tick, true
 	case m.gathering.pending() && !m.writing:
-		return max(m.cfg.Commit-time.Since(m.lastWrite), 0), true
+		return max(m.cfg.BatchAge-time.Since(m.lastWrite), 0), true
 	case len(m.looks.all) > 0 && !m.looks.running:
 		return lookTick, true
 	}
 	return 0, false
+}
+
+// full reports whether a batch is not to grow any more.
+func (m *merger) full(b *batch) bool {
+	return b.Rows() >= m.cfg.BatchRows || b.bytes >= m.cfg.BatchBytes
 }
 
 func (b *batch) pending() bool { return b.Rows() > 0 || len(b.waiting) > 0 }
@@ -136,11 +143,11 @@ func (b *batch) pending() bool { return b.Rows() > 0 || len(b.waiting) > 0 }
 // known of their instances is read in one go.
 func (m *merger) with(s *submission) []*submission {
 	all := []*submission{s}
-	for rows := len(s.Lines); rows < m.cfg.BatchRows; {
+	for rows, bytes := len(s.Lines), s.Bytes; rows < m.cfg.BatchRows && int64(bytes) < m.cfg.BatchBytes; {
 		select {
 		case s := <-m.submissions:
 			all = append(all, s)
-			rows += len(s.Lines)
+			rows, bytes = rows+len(s.Lines), bytes+s.Bytes
 			continue
 		default:
 		}
@@ -214,6 +221,9 @@ func (m *merger) flush(ctx context.Context) error {
 func (m *merger) gather() []correlate.Span {
 	out := m.correlator.Take()
 	b := &m.gathering
+	for n := range out.Logs {
+		b.bytes += int64(len(out.Logs[n].Body) + len(out.Logs[n].Raw))
+	}
 	b.Logs = append(b.Logs, out.Logs...)
 	b.Invocations = append(b.Invocations, out.Invocations...)
 	b.ColdStarts = append(b.ColdStarts, out.ColdStarts...)
@@ -241,7 +251,7 @@ func (m *merger) settled(s *submission) {
 // write is at least interval ago or the batch is full.
 func (m *merger) hand(interval time.Duration) {
 	if m.writing || !m.gathering.pending() ||
-		time.Since(m.lastWrite) < interval && m.gathering.Rows() < m.cfg.BatchRows {
+		time.Since(m.lastWrite) < interval && !m.full(&m.gathering) {
 		return
 	}
 	b := m.gathering

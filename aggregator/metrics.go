@@ -56,6 +56,8 @@ type metrics struct {
 	forgotten      prometheus.Counter
 	recalled       *prometheus.CounterVec
 	recallSeconds  prometheus.Histogram
+	rechecked      prometheus.Counter
+	recheckedLines prometheus.Counter
 	rows           *prometheus.CounterVec
 	ledgers        prometheus.Counter
 	gaps           *prometheus.CounterVec
@@ -99,6 +101,8 @@ func newMetrics(reg prometheus.Registerer, cfg *Config, pending func() int64) *m
 		forgotten:      counter("coldscope_aggregator_forgotten_instances_total", "Instances that did not fit the memory; they are read back from the store when they come again."),
 		recalled:       counters("coldscope_aggregator_recalled_instances_total", "Instances asked for in the store since nothing was remembered of them, by whether it knew them; new ones are not.", "found"),
 		recallSeconds:  histogram("coldscope_aggregator_recall_duration_seconds", "Time to ask the store for instances, several at once. Merging waits for it.", storeBuckets),
+		rechecked:      counter("coldscope_aggregator_rechecked_spans_total", "Times that lines of an instance were read from the store, since facts that came late changed them, or may have."),
+		recheckedLines: counter("coldscope_aggregator_rechecked_lines_total", "Lines read so; what of them had to be written again is among the corrections."),
 		rows:           counters("coldscope_aggregator_rows_total", "Rows written by table.", "table"),
 		ledgers:        counter("coldscope_aggregator_ledgers_total", "Accounts of log files taken in, each minute anew while a file is written to."),
 		gaps:           counters("coldscope_aggregator_gaps_total", "Gaps in log files that collectors told, by reason; one that is sent twice counts twice.", "reason"),

@@ -30,7 +30,7 @@ import (
 func working(t *testing.T, conn driver.Conn, tracing trace.TracerProvider) (a *Aggregator, client *wire.Client, stop func()) {
 	t.Helper()
 	cfg := DefaultConfig()
-	cfg.Correlate.Hold = 10 * time.Millisecond
+	cfg.Hold = 10 * time.Millisecond
 	a = New(cfg, conn, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), tracing)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -164,7 +164,7 @@ func TestRoomWaits(t *testing.T) {
 			t.Fatal(err)
 		}
 		leave()
-		if h := observed(t, a.metrics.roomWaits); h.GetSampleCount() != 2 || h.GetSampleSum() != (patience+time.Second).Seconds() {
+		if h := observed(t, a.metrics.roomWaits); h.GetSampleCount() != 2 || h.GetSampleSum() != (a.cfg.Patience+time.Second).Seconds() {
 			t.Errorf("waits: %v", h)
 		}
 	})

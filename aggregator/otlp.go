@@ -47,6 +47,10 @@ func (a *Aggregator) readLogs(r *http.Request, tenant string, body []byte) (inge
 	if err != nil {
 		return ingest.Batch{}, err
 	}
+	return a.decodeLogs(tenant, body, json)
+}
+
+func (a *Aggregator) decodeLogs(tenant string, body []byte, json bool) (ingest.Batch, error) {
 	req, err := ingest.ReadLogs(body, json)
 	if err != nil {
 		return ingest.Batch{}, err
@@ -59,6 +63,10 @@ func (a *Aggregator) readSpans(r *http.Request, tenant string, body []byte) (ing
 	if err != nil {
 		return ingest.Batch{}, err
 	}
+	return a.decodeSpans(tenant, body, json)
+}
+
+func (a *Aggregator) decodeSpans(tenant string, body []byte, json bool) (ingest.Batch, error) {
 	req, err := ingest.ReadSpans(body, json)
 	if err != nil {
 		return ingest.Batch{}, err

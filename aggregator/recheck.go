@@ -11,8 +11,8 @@ import (
 	"github.com/coldscope/coldscope/internal/schema"
 )
 
-// owed is what is to be looked at again in the store: lines that facts came for
-// when they were forgotten. It is paid for all instances together, since one
+// owed is what is to be looked at again in the store: lines that facts changed
+// when their text was forgotten. It is paid for all instances together, since one
 // reading costs about as much as many; who brought the facts is answered then.
 type owed struct {
 	spans map[correlate.Key]correlate.Span
@@ -20,14 +20,20 @@ type owed struct {
 	since time.Time // of the oldest
 }
 
-// payAfter is how long more may come to be read with the first.
-const payAfter = 200 * time.Millisecond
+// What is owed waits for more to be read with it: for payAfter, or for so long
+// that reading takes a payShare-th of the time at most; not longer than payBefore.
+const (
+	payAfter  = 200 * time.Millisecond
+	payShare  = 5
+	payBefore = 3 * time.Second
+)
 
+// add owes spans for s, which is nil if nobody waits for that.
 func (o *owed) add(spans []correlate.Span, s *submission) {
 	if len(spans) == 0 {
 		return
 	}
-	if len(o.to) == 0 {
+	if len(o.spans) == 0 {
 		o.spans, o.since = map[correlate.Key]correlate.Span{}, time.Now()
 	}
 	for _, span := range spans {
@@ -39,18 +45,24 @@ func (o *owed) add(spans []correlate.Span, s *submission) {
 		}
 		o.spans[span.Key] = span
 	}
-	s.left++
-	o.to = append(o.to, s)
+	if s != nil {
+		s.left++
+		o.to = append(o.to, s)
+	}
 }
 
-func (o *owed) due() bool { return len(o.to) > 0 && time.Since(o.since) >= payAfter }
+// due reports whether it is time to pay, if paying took so long the last time.
+func (o *owed) due(took time.Duration) bool {
+	return len(o.spans) > 0 && time.Since(o.since) >= min(max(payAfter, (payShare-1)*took), payBefore)
+}
 
 // pay corrects lines that the correlator has forgotten. They are read as the
 // store has them: what is on its way there is waited for.
 func (m *merger) pay(ctx context.Context) {
-	debt := m.owed
+	debt, started := m.owed, time.Now()
 	m.owed = owed{}
 	err := m.recheck(ctx, debt.spans)
+	m.paying = time.Since(started)
 	for _, s := range debt.to {
 		if err != nil {
 			m.finish(s, err)
@@ -69,6 +81,7 @@ func (m *merger) recheck(ctx context.Context, overdue map[correlate.Key]correlat
 	oldest := time.Now().Add(-m.cfg.Recall)
 	missing := map[faas.Ref]bool{}
 	spans := make([]recall.Span, 0, len(overdue))
+	m.metrics.rechecked.Add(float64(len(overdue)))
 	for _, o := range overdue {
 		span := recall.Span{
 			Ref:  faas.Ref{Tenant: o.Tenant, Namespace: o.Namespace, Function: o.Function, Instance: o.Instance},
@@ -78,16 +91,16 @@ func (m *merger) recheck(ctx context.Context, overdue map[correlate.Key]correlat
 			span.From = oldest
 		}
 		spans = append(spans, span)
-		if !m.correlator.Known(o.Key, o.To) { // it did not fit the memory
+		if !m.correlator.Known(o.Key, span.From) { // it did not fit the memory, as a whole or as of then
 			missing[span.Ref] = true
 		}
 	}
 	if err := m.restore(ctx, missing); err != nil {
 		return err
 	}
-	for len(spans) > 0 {
+	for limit := recheckLines; len(spans) > 0; {
 		found, err := retrying(ctx, m, func() (map[faas.Ref]*recall.Found, error) {
-			return recall.Lines(ctx, m.conn, spans, recheckLines)
+			return recall.Lines(ctx, m.conn, spans, limit)
 		})
 		if err != nil {
 			return err
@@ -99,11 +112,16 @@ func (m *merger) recheck(ctx context.Context, overdue map[correlate.Key]correlat
 				continue
 			}
 			m.name(f.Lines)
+			m.metrics.recheckedLines.Add(float64(len(f.Lines)))
 			m.correlator.Recheck(correlate.KeyOf(span.Ref), f.Lines)
-			if !f.Rest.IsZero() {
-				span.To = earlier(span.To, f.Rest)
-				more = append(more, span)
+			if f.Rest.IsZero() {
+				continue
 			}
+			if !f.Rest.Before(span.To) { // all of them are of one time
+				limit = max(limit, 2*len(f.Lines))
+			}
+			span.To = f.Rest
+			more = append(more, span)
 		}
 		m.gather()
 		spans = more

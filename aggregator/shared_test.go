@@ -23,7 +23,7 @@ import (
 // shared looks again soon, and for the last time after a second.
 func shared() aggregator.Config {
 	cfg := aggregator.Shared()
-	cfg.Commit, cfg.Correlate.Hold = 10*time.Millisecond, 100*time.Millisecond
+	cfg.BatchAge, cfg.Hold = 10*time.Millisecond, 100*time.Millisecond
 	cfg.Looks = []time.Duration{20 * time.Millisecond, 200 * time.Millisecond, time.Second}
 	return cfg
 }

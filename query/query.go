@@ -1,10 +1,11 @@
 // Package query is the service that answers what people and programs ask of
 // the store. It joins the parts: read (SQL), diagnose (critical path, advice),
-// api (HTTP), erase (deletion on request), logql (the language of Loki) and
-// loki (its HTTP API).
+// api (HTTP), scf (Tencent's SCF API), erase (deletion on request), logql (the language
+// of Loki) and loki (its HTTP API).
 package query
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ import (
 	"github.com/coldscope/coldscope/query/logql/engine"
 	"github.com/coldscope/coldscope/query/loki"
 	"github.com/coldscope/coldscope/query/read"
+	"github.com/coldscope/coldscope/query/scf"
 )
 
 // Config bounds what the service does at once, and what one query may cost.
@@ -75,6 +77,7 @@ func (c Config) Validate() error {
 // is called, and has nothing to stop but what EndTails ends.
 type Query struct {
 	api     *api.API
+	scf     *scf.API // nil: it is not served
 	eraser  *erase.Eraser
 	loki    *loki.API
 	turns   *limit.Turns
@@ -83,14 +86,16 @@ type Query struct {
 	refused prometheus.Counter
 }
 
-// New returns the service over conn, which must stay open while the handler is
-// used, and registers its metrics.
-func New(cfg Config, conn driver.Conn, logger *slog.Logger, registerer prometheus.Registerer) (*Query, error) {
+// New returns the service over conn, which must stay open while the handlers are
+// used, and registers its metrics. keys are for the SCF API; without them it is
+// not served.
+func New(cfg Config, conn driver.Conn, keys *scf.Keys, logger *slog.Logger, registerer prometheus.Registerer) (*Query, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configure query: %w", err)
 	}
+	reader := read.NewLimited(conn, cfg.Limits)
 	q := &Query{
-		api:    api.New(read.NewLimited(conn, cfg.Limits), logger, time.Now),
+		api:    api.New(reader, logger, time.Now),
 		eraser: erase.New(conn, logger),
 		turns:  limit.NewTurns(cfg.MaxConcurrent, cfg.MaxConcurrentPerTenant, cfg.MaxWait),
 		handled: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -114,6 +119,12 @@ func New(cfg Config, conn driver.Conn, logger *slog.Logger, registerer prometheu
 			return nil, fmt.Errorf("register query metrics: %w", err)
 		}
 	}
+	if keys != nil {
+		var err error
+		if q.scf, err = scf.New(reader, keys, q.take, logger, time.Now, registerer); err != nil {
+			return nil, err
+		}
+	}
 	return q, nil
 }
 
@@ -130,15 +141,40 @@ const maxTails = 1000
 // ("/loki/api/v1/").
 func (q *Query) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began := time.Now()
-		out := &recorder{ResponseWriter: w, code: http.StatusOK}
-		q.serve(out, r)
-		route := r.Pattern // the mux inside has set it
-		if route == "" || route == "/" {
-			route = "none" // not the path: anybody could make new series
-		}
-		q.handled.WithLabelValues(route, strconv.Itoa(out.code)).Observe(time.Since(began).Seconds())
+		q.observe(w, func(w http.ResponseWriter) string {
+			q.serve(w, r)
+			if r.Pattern == "" || r.Pattern == "/" { // the mux inside has set it
+				return "none" // not the path: anybody could make new series
+			}
+			return r.Pattern
+		})
 	})
+}
+
+// SCF answers the requests of the SCF API to "/", all others next does.
+func (q *Query) SCF(next http.Handler) http.Handler {
+	if q.scf == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked := r.Method == http.MethodPost || r.Method == http.MethodGet && r.Header.Get(scf.HeaderAction) != ""
+		if r.URL.Path != "/" || !asked {
+			next.ServeHTTP(w, r)
+			return
+		}
+		q.observe(w, func(w http.ResponseWriter) string {
+			q.scf.ServeHTTP(w, r)
+			return strings.TrimSpace(r.Method + " / " + scf.Action(r))
+		})
+	})
+}
+
+// observe measures how long answering takes; answer gives the route.
+func (q *Query) observe(w http.ResponseWriter, answer func(http.ResponseWriter) string) {
+	began := time.Now()
+	out := &recorder{ResponseWriter: w, code: http.StatusOK}
+	route := answer(out)
+	q.handled.WithLabelValues(route, strconv.Itoa(out.code)).Observe(time.Since(began).Seconds())
 }
 
 func (q *Query) serve(w http.ResponseWriter, r *http.Request) {
@@ -150,14 +186,12 @@ func (q *Query) serve(w http.ResponseWriter, r *http.Request) {
 		q.loki.ServeHTTP(w, r)
 		return
 	}
-	done, err := q.turns.Take(r.Context(), wire.TenantOf(r.Context(), r.Header.Get(wire.HeaderTenant)))
+	done, err := q.take(r.Context(), wire.TenantOf(r.Context(), r.Header.Get(wire.HeaderTenant)))
 	if err != nil {
-		q.refuse(w, r, err)
+		refuse(w, r, err)
 		return
 	}
 	defer done()
-	q.running.Inc()
-	defer q.running.Dec()
 	if r.URL.Path == erase.Path {
 		r.Pattern = erase.Path
 		q.eraser.ServeHTTP(w, r)
@@ -170,12 +204,27 @@ func (q *Query) serve(w http.ResponseWriter, r *http.Request) {
 	q.api.ServeHTTP(w, r)
 }
 
+// take waits for a turn of the tenant's, and gives what ends it.
+func (q *Query) take(ctx context.Context, tenant string) (done func(), err error) {
+	end, err := q.turns.Take(ctx, tenant)
+	if err != nil {
+		if _, busy := errors.AsType[*limit.BusyError](err); busy {
+			q.refused.Inc()
+		}
+		return nil, err
+	}
+	q.running.Inc()
+	return func() {
+		q.running.Dec()
+		end()
+	}, nil
+}
+
 // refuse answers with a problem (RFC 9457) that goes away by itself, or, where
 // Loki's clients ask, with its text.
-func (q *Query) refuse(w http.ResponseWriter, r *http.Request, err error) {
+func refuse(w http.ResponseWriter, r *http.Request, err error) {
 	p := limit.Problem{Status: http.StatusServiceUnavailable, Detail: "the client went away"}
 	if busy, ok := (limit.Query{}).Problem(err); ok {
-		q.refused.Inc()
 		p = busy
 	}
 	w.Header().Set("Retry-After", "1")

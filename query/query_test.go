@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +20,7 @@ import (
 	"github.com/coldscope/coldscope/internal/clickhouse/clickhousetest"
 	"github.com/coldscope/coldscope/query/loki"
 	"github.com/coldscope/coldscope/query/read/readtest"
+	"github.com/coldscope/coldscope/query/scf"
 )
 
 func TestMain(m *testing.M) { clickhousetest.Main(m) }
@@ -35,7 +38,7 @@ func TestHandler(t *testing.T) {
 	conn := readtest.DB(t)
 	readtest.Sample(t, conn)
 	registry := prometheus.NewPedanticRegistry()
-	q, err := New(DefaultConfig(), conn, discard(), registry)
+	q, err := New(DefaultConfig(), conn, nil, discard(), registry)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +74,7 @@ func TestHandler(t *testing.T) {
 			t.Errorf("no series %q", labels)
 		}
 	}
-	if _, err := New(DefaultConfig(), conn, discard(), registry); err == nil {
+	if _, err := New(DefaultConfig(), conn, nil, discard(), registry); err == nil {
 		t.Error("metrics registered twice")
 	}
 	if problems, err := testutil.GatherAndLint(registry); err != nil || len(problems) > 0 {
@@ -84,7 +87,7 @@ func TestHandler(t *testing.T) {
 func TestLokiTail(t *testing.T) {
 	conn := readtest.DB(t)
 	readtest.Sample(t, conn)
-	q, err := New(DefaultConfig(), conn, discard(), prometheus.NewRegistry())
+	q, err := New(DefaultConfig(), conn, nil, discard(), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +113,7 @@ func TestLokiTail(t *testing.T) {
 func TestTooMany(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.MaxConcurrent, cfg.MaxConcurrentPerTenant, cfg.MaxWait = 2, 1, time.Millisecond
-	q, err := New(cfg, nil, discard(), prometheus.NewRegistry())
+	q, err := New(cfg, nil, nil, discard(), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +150,7 @@ func TestTooMany(t *testing.T) {
 // TestStoreGone answers 503 while the store is away.
 func TestStoreGone(t *testing.T) {
 	conn := readtest.DB(t)
-	q, err := New(DefaultConfig(), conn, discard(), prometheus.NewRegistry())
+	q, err := New(DefaultConfig(), conn, nil, discard(), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,8 +170,69 @@ func TestConfig(t *testing.T) {
 	if err := DefaultConfig().Validate(); err != nil {
 		t.Error(err)
 	}
-	_, err := New(Config{MaxWait: -1}, nil, discard(), prometheus.NewRegistry())
+	_, err := New(Config{MaxWait: -1}, nil, nil, discard(), prometheus.NewRegistry())
 	if err == nil || !strings.Contains(err.Error(), "max_concurrent") || !strings.Contains(err.Error(), "max_wait") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestSCF: requests to "/" that are signed by a key, or ought to be, are the SCF
+// API's; all else there is what was there before.
+func TestSCF(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	path := filepath.Join(t.TempDir(), "keys.yaml")
+	if err := os.WriteFile(path, []byte("keys: [{name: a, secret_id: ID, secret_key: 0123456789abcdef, tenant: acme}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := scf.OpenKeys(path, discard(), registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := DefaultConfig()
+	cfg.MaxConcurrent, cfg.MaxConcurrentPerTenant, cfg.MaxWait = 1, 1, time.Millisecond
+	q, err := New(cfg, nil, keys, discard(), registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := q.turns.Take(t.Context(), "acme"); err != nil { // strangers need none
+		t.Fatal(err)
+	}
+	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "console") })
+	h := q.SCF(page)
+	for _, c := range []struct{ method, path, action, want string }{
+		{"GET", "/", "", "console"},
+		{"GET", "/requests/1", "GetFunctionLogs", "console"},
+		{"POST", "/x", "GetFunctionLogs", "console"},
+		{"POST", "/", "", "MissingParameter"},
+		{"POST", "/", "GetFunctionLogs", "AuthFailure.InvalidAuthorization"},
+		{"GET", "/", "ListFunctions", "AuthFailure.InvalidAuthorization"},
+		{"POST", "/", "Whatever", "AuthFailure.InvalidAuthorization"},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), c.method, c.path, nil)
+		if c.action != "" {
+			r.Header.Set(scf.HeaderAction, c.action)
+		}
+		w := httptest.NewRecorder()
+		if h.ServeHTTP(w, r); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), c.want) {
+			t.Errorf("%s %s %s: %d %s", c.method, c.path, c.action, w.Code, w.Body)
+		}
+	}
+	for _, labels := range [][]string{{"POST / GetFunctionLogs", "200"}, {"GET / ListFunctions", "200"}, {"POST /", "200"}} {
+		if !q.handled.DeleteLabelValues(labels...) {
+			t.Errorf("no series %q", labels)
+		}
+	}
+	if n := testutil.CollectAndCount(q.handled); n != 0 {
+		t.Errorf("%d series more: a header has become a label", n)
+	}
+	if problems, err := testutil.GatherAndLint(registry); err != nil || len(problems) > 0 {
+		t.Errorf("metrics: %v %v", problems, err)
+	}
+	none, err := New(DefaultConfig(), nil, nil, discard(), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := do(t, none.SCF(page), http.MethodPost, "/"); w.Body.String() != "console" {
+		t.Errorf("without keys: %s", w.Body)
 	}
 }

@@ -120,7 +120,7 @@ func TestTenantsApart(t *testing.T) {
 	}
 	fill(t, conn, "bob", "of bob", append(stored, "only-bobs")...)
 	fill(t, conn, "alice", "of alice", stored...)
-	q, err := New(DefaultConfig(), conn, discard(), prometheus.NewRegistry())
+	q, err := New(DefaultConfig(), conn, nil, discard(), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}

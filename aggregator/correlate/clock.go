@@ -67,8 +67,9 @@ func (c *Correlator) synchronize(i *instance) {
 	}
 	i.index(0)
 	c.doubt(i, time.Time{})
+	i.stir(time.Time{})
 	if i.dropped.After(i.horizon) {
-		c.overdue(i, time.Time{})
+		c.overdue(i, time.Time{}, i.dropped)
 	}
 }
 

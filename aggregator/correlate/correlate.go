@@ -27,8 +27,9 @@ type Config struct {
 	Grace time.Duration
 	// Memory bounds the bytes of what is remembered. At most half of it is
 	// instances and their invocations, of which the least recently used go
-	// first; the rest is the newest lines, which may have to be corrected. The
-	// store still has what is forgotten.
+	// first, and at most a quarter outlines of lines: what tells whether a line
+	// has to be corrected. The rest is the newest lines as they are. The store
+	// still has what is forgotten.
 	Memory int
 	// InstanceLines bounds the lines remembered per instance.
 	InstanceLines int
@@ -65,7 +66,7 @@ type Output struct {
 	Held        []time.Duration // how long lines waited, of each that did
 	Corrected   int             // rows in Logs that correct an earlier one
 	Forgotten   int             // instances that did not fit the memory any more
-	Overdue     []Span          // lines that are forgotten, and to be looked at again: see Recheck
+	Overdue     []Span          // lines whose text is forgotten, and that are to be looked at again: see Recheck
 }
 
 // Span is an instance's lines of a time, both ends in it, on the lines' clock.
@@ -93,11 +94,13 @@ type Correlator struct {
 	last      *instance  // the one used last: lines come by instance
 	asked     *instance  // the one that Known was asked about last
 	clocks    clocks
-	memory    int         // bytes of what is remembered and held
-	state     int         // those of them that are no lines
-	lines     queue       // all that are remembered, in the order of arrival
-	held      int         // lines that wait
-	doubted   []*instance // whose lines Take has to look at
+	memory    int                // bytes of what is remembered and held
+	state     int                // those of them that are no lines
+	outlined  int                // those of them that are outlines
+	lines     queue[*remembered] // all that are remembered, in the order of arrival
+	outlines  queue[*outline]    // all that there are, the oldest first
+	held      int                // lines that wait
+	doubted   []*instance        // whose lines Take has to look at
 	revision  uint64
 	now       time.Time // as of the newest fact that concerns held lines
 	begun     []begun   // to be given out by Take
@@ -166,10 +169,16 @@ func (c *Correlator) Recheck(k Key, rows []schema.LogRow) {
 	}
 	c.revision++
 	for n := range rows {
-		if r := restored(&rows[n]); r.time.After(i.horizon) && i.attribute(r, c.cfg.Grace) {
-			r.owner = i
+		r := restored(&rows[n])
+		if !r.time.After(i.horizon) {
+			continue
+		}
+		if i.attribute(r, c.cfg.Grace) {
 			c.give(r)
 			c.out.Corrected++
+		}
+		if r.time.After(i.dropped) && !i.remembers(r) && !i.outlined(r) && !c.outline(i, r) {
+			i.dropped = r.time
 		}
 	}
 }
@@ -203,8 +212,9 @@ func (c *Correlator) Event(e *faas.Event, now time.Time) {
 	i.hear(e)
 	if from, changed := c.apply(i, e); changed {
 		c.doubt(i, from)
+		i.stir(from)
 		if !from.After(i.dropped) && i.dropped.After(i.horizon) {
-			c.overdue(i, from)
+			c.overdue(i, from, i.dropped)
 		}
 	}
 	c.synchronize(i)
@@ -233,8 +243,12 @@ func (c *Correlator) Held() int { return c.held }
 // settled before.
 func (c *Correlator) Take() Output {
 	c.attributeDoubted()
-	for c.state > c.cfg.Memory/2 || c.memory > c.cfg.Memory {
-		if c.state <= c.cfg.Memory/2 && !c.lines.empty() {
+	for c.state > c.cfg.Memory/2 || c.outlined > c.cfg.Memory/4 || c.memory > c.cfg.Memory {
+		switch {
+		case c.outlined > c.cfg.Memory/4:
+			c.dropOutline()
+			continue
+		case c.state <= c.cfg.Memory/2 && !c.lines.empty():
 			c.drop(c.lines.pop())
 			continue
 		}
@@ -285,9 +299,12 @@ func (c *Correlator) forget(i *instance) {
 	for _, r := range i.lines {
 		c.free(r)
 	}
+	for _, o := range i.outlines {
+		c.freeOutline(o)
+	}
 	c.memory -= i.charged
 	c.state -= i.charged
-	i.lines, i.charged = nil, 0
+	i.lines, i.outlines, i.charged = nil, nil, 0
 	c.recent.Remove(i.element)
 	delete(c.instances, i.key)
 	if c.last == i {
@@ -308,7 +325,7 @@ func (c *Correlator) remember(i *instance, r *remembered) {
 	}
 }
 
-// drop forgets a line, when what is in doubt of it is settled.
+// drop forgets a line's text, when what is in doubt of it is settled.
 func (c *Correlator) drop(r *remembered) {
 	if r.owner == nil {
 		return
@@ -317,7 +334,7 @@ func (c *Correlator) drop(r *remembered) {
 	if i.doubted && !r.time.Before(i.doubtFrom) {
 		c.attributeDoubted()
 	}
-	if r.time.After(i.dropped) {
+	if r.time.After(i.dropped) && r.time.After(i.horizon) && !c.outline(i, r) {
 		i.dropped = r.time
 	}
 	c.free(r)
@@ -381,26 +398,30 @@ func (c *Correlator) doubt(i *instance, from time.Time) {
 	}
 }
 
-// overdue notes that lines which are forgotten may belong elsewhere, too.
-func (c *Correlator) overdue(i *instance, from time.Time) {
-	if from.Before(i.horizon) {
-		from = i.horizon
+// overdue notes that lines of which the text is forgotten may belong elsewhere, too.
+func (c *Correlator) overdue(i *instance, from, to time.Time) {
+	if !from.After(i.horizon) {
+		from = i.horizon.Add(1)
 	}
 	for n := range c.out.Overdue {
 		if s := &c.out.Overdue[n]; s.Key == i.key {
 			if from.Before(s.From) {
 				s.From = from
 			}
+			if to.After(s.To) {
+				s.To = to
+			}
 			return
 		}
 	}
-	c.out.Overdue = append(c.out.Overdue, Span{i.key, from, i.dropped})
+	c.out.Overdue = append(c.out.Overdue, Span{i.key, from, to})
 }
 
 func (c *Correlator) attributeDoubted() {
 	c.revision++ // one for all: what lines have in common takes no place on the disk
 	for _, i := range c.doubted {
 		c.attribute(i)
+		c.reviewOutlines(i)
 	}
 	clear(c.doubted)
 	c.doubted = c.doubted[:0]
@@ -431,38 +452,4 @@ func (c *Correlator) attribute(i *instance) {
 // give gives a line's row out. It is given out once with a revision.
 func (c *Correlator) give(r *remembered) {
 	c.out.Logs = append(c.out.Logs, r.row(c.revision))
-}
-
-// queue holds lines in the order in which they were put in, those that have
-// been forgotten since included.
-type queue struct {
-	list []*remembered
-	head int
-	dead int // forgotten ones behind head
-}
-
-func (q *queue) empty() bool { return q.head == len(q.list) }
-
-func (q *queue) push(r *remembered) {
-	if len(q.list) == cap(q.list) && q.head+q.dead > len(q.list)/2 {
-		kept := q.list[:0]
-		for _, r := range q.list[q.head:] {
-			if r.owner != nil {
-				kept = append(kept, r)
-			}
-		}
-		clear(q.list[len(kept):])
-		q.list, q.head, q.dead = kept, 0, 0
-	}
-	q.list = append(q.list, r)
-}
-
-func (q *queue) pop() *remembered {
-	r := q.list[q.head]
-	q.list[q.head] = nil
-	q.head++
-	if r.owner == nil {
-		q.dead--
-	}
-	return r
 }

@@ -39,13 +39,16 @@ type instance struct {
 	forgotten   bool      // it had earlier ones, that are not remembered
 	horizon     time.Time // up to which they have been forgotten, on the lines' clock
 
-	lines   []*remembered // by time
-	dropped time.Time     // of the newest line that is not remembered any more
-	held    []held        // by arrival
-	slab    []remembered  // for the next lines
+	lines    []*remembered // by time
+	outlines []*outline    // by from; of lines that are not remembered any more
+	dropped  time.Time     // of the newest line of which there is no outline, either
+	held     []held        // by arrival
+	slab     []remembered  // for the next lines
 
-	doubted   bool // lines from doubtFrom on have to be looked at
-	doubtFrom time.Time
+	doubted     bool // lines from doubtFrom on have to be looked at
+	doubtFrom   time.Time
+	stirred     bool // and outlines from stirredFrom on
+	stirredFrom time.Time
 }
 
 type phaseKey struct {

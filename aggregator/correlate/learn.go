@@ -17,6 +17,7 @@ func (c *Correlator) Learn(e *faas.Event, now time.Time) {
 	from, changed := c.apply(i, e)
 	if changed {
 		c.doubt(i, from)
+		i.stir(from)
 	}
 	c.charge(i)
 	i.see(e.Time)

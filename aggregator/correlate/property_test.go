@@ -157,10 +157,15 @@ func checkWorld(t *rapid.T) {
 		cfg.Memory = rapid.IntRange(1, 16).Draw(t, "KiB") << 10
 	}
 	c, s := New(cfg), newStore()
+	// What is overdue is read later, in pages, with what else has become so.
+	s.patient = rapid.Bool().Draw(t, "patient")
 	now := at(0)
 	for i := range w.facts {
 		f := &w.facts[i]
 		now = at(f.arrives)
+		if s.patient && rapid.IntRange(0, 9).Draw(t, "pay") == 0 {
+			s.pay(c)
+		}
 		c.Advance(now)
 		s.take(c)
 		if f.line != nil {
@@ -174,6 +179,7 @@ func checkWorld(t *rapid.T) {
 		// A restart loses what was held, and who sent it sends it again. Whose
 		// clock is ahead is learned anew then, so that is left out.
 		if w.offset == 0 && rapid.IntRange(0, 19).Draw(t, "restart") == 0 {
+			s.pay(c)
 			c = s.restart(cfg, now)
 			for n := range w.facts[:i+1] {
 				if l := w.facts[n].line; l != nil && s.released[n] == 0 {
@@ -186,6 +192,7 @@ func checkWorld(t *rapid.T) {
 	}
 	c.Advance(now.Add(time.Hour))
 	s.take(c)
+	s.pay(c)
 	for i := range w.facts {
 		f := &w.facts[i]
 		if f.line == nil {

@@ -47,6 +47,8 @@ func restored(row *schema.LogRow) *remembered {
 	return r
 }
 
+func (r *remembered) gone() bool { return r.owner == nil }
+
 // set gives the line its request, and reports whether it had another one.
 func (r *remembered) set(requestID string, how faas.Attribution, candidates []string) bool {
 	if r.requestID == requestID && r.attribution == how && slices.Equal(r.candidates, candidates) {

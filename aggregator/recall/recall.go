@@ -51,7 +51,7 @@ type Memory struct {
 // Read reads the memory of all instances in one go. Those that the store does
 // not know are missing in the answer. Refs are compared without their version.
 func Read(ctx context.Context, conn driver.Conn, refs []faas.Ref, limits Limits) (map[faas.Ref]*Memory, error) {
-	wanted, err := tableOf(refs)
+	wanted, err := tableOf(len(refs), func(n int) Span { return Span{Ref: refs[n]} })
 	if err != nil {
 		return nil, err
 	}
@@ -72,15 +72,17 @@ func Read(ctx context.Context, conn driver.Conn, refs []faas.Ref, limits Limits)
 	return r.found, nil
 }
 
-// tableOf is refs as the queries' table wanted.
-func tableOf(refs []faas.Ref) (*ext.Table, error) {
+// tableOf is n spans as the queries' table wanted.
+func tableOf(n int, span func(int) Span) (*ext.Table, error) {
 	wanted, err := ext.NewTable("wanted",
-		ext.Column("tenant", "String"), ext.Column("namespace", "String"), ext.Column("function", "String"), ext.Column("instance", "String"))
+		ext.Column("tenant", "String"), ext.Column("namespace", "String"), ext.Column("function", "String"), ext.Column("instance", "String"),
+		ext.Column("first", "DateTime64(9, 'UTC')"), ext.Column("last", "DateTime64(9, 'UTC')"))
 	if err != nil {
 		return nil, fmt.Errorf("recall instances: %w", err)
 	}
-	for _, r := range refs {
-		if err := wanted.Append(r.Tenant, r.Namespace, r.Function, r.Instance); err != nil {
+	for i := range n {
+		s := span(i)
+		if err := wanted.Append(s.Tenant, s.Namespace, s.Function, s.Instance, from1970(s.From), from1970(s.To)); err != nil {
 			return nil, fmt.Errorf("recall instances: %w", err)
 		}
 	}
@@ -188,44 +190,35 @@ type Found struct {
 	Rest  time.Time // up to when there may be more of them; zero: there are none
 }
 
-// Lines reads the lines in spans, of each instance the newest first and at most
-// limit, counted from the latest end of all spans.
+// Lines reads the lines in spans, one an instance, of each the newest first and at most limit.
 func Lines(ctx context.Context, conn driver.Conn, spans []Span, limit int) (map[faas.Ref]*Found, error) {
-	refs := make([]faas.Ref, len(spans))
-	of := make(map[faas.Ref]*Span, len(spans))
 	from, to := spans[0].From, spans[0].To
 	for n := range spans {
-		s := &spans[n]
-		refs[n], of[s.Ref] = s.Ref, s
-		if s.From.Before(from) {
+		if s := &spans[n]; s.From.Before(from) {
 			from = s.From
 		}
-		if s.To.After(to) {
+		if s := &spans[n]; s.To.After(to) {
 			to = s.To
 		}
 	}
-	wanted, err := tableOf(refs)
+	wanted, err := tableOf(len(spans), func(n int) Span { return spans[n] })
 	if err != nil {
 		return nil, err
 	}
 	r := reader{conn: conn, wanted: wanted, limits: Limits{Since: from}, until: to}
-	found, read := map[faas.Ref]*Found{}, map[faas.Ref]int{}
+	found := map[faas.Ref]*Found{}
 	err = r.query(ctx, spanSQL, limit, func(rows driver.Rows) error {
 		l, err := scanLine(rows)
-		ref := faas.Ref{Tenant: l.Tenant, Namespace: l.Namespace, Function: l.Function, Instance: l.Instance}
-		s := of[ref]
-		if err != nil || s == nil {
+		if err != nil {
 			return err
 		}
+		ref := faas.Ref{Tenant: l.Tenant, Namespace: l.Namespace, Function: l.Function, Instance: l.Instance}
 		f := found[ref]
 		if f == nil {
 			f = &Found{}
 			found[ref] = f
 		}
-		if !l.Time.Before(s.From) && !l.Time.After(s.To) {
-			f.Lines = append(f.Lines, l)
-		}
-		if read[ref]++; read[ref] == limit && l.Time.After(s.From) && l.Time.Before(to) {
+		if f.Lines = append(f.Lines, l); len(f.Lines) == limit {
 			f.Rest = l.Time
 		}
 		return nil
@@ -236,12 +229,17 @@ func Lines(ctx context.Context, conn driver.Conn, spans []Span, limit int) (map[
 	return found, nil
 }
 
-// stamp is t as a parameter; times before 1970 are 1970.
-func stamp(t time.Time) string {
+// from1970 is t, or 1970 if t is before that.
+func from1970(t time.Time) time.Time {
 	if t.Unix() < 0 {
-		t = time.Unix(0, 0)
+		return time.Unix(0, 0)
 	}
-	return t.UTC().Format("2006-01-02 15:04:05.000000000")
+	return t
+}
+
+// stamp is t as a parameter.
+func stamp(t time.Time) string {
+	return from1970(t).UTC().Format("2006-01-02 15:04:05.000000000")
 }
 
 func scanLine(rows driver.Rows) (schema.LogRow, error) {

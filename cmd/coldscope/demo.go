@@ -68,6 +68,7 @@ Coldscope that runs already; --clickhouse then names its store.`,
 		},
 	}
 	addStoreFlags(cmd.Flags(), &f.Flags)
+	addQueryFlags(cmd.Flags())
 	set := cmd.Flags()
 	set.IntVar(&f.requests, "requests", 60, "`N` requests to send")
 	set.IntVar(&f.clients, "clients", 6, "`N` requests at a time")
@@ -171,7 +172,7 @@ func (f *demoFlags) start(ctx context.Context, p *process.Process, progress *dem
 	progress.Step("services")
 	hostDir := filepath.Join(f.DataDir, "functionhost")
 	socket := f.Collector.Socket
-	if err := startQuery(p, &f.query, conn); err != nil {
+	if err := startQuery(ctx, p, &f.query, &f.SCF, conn); err != nil {
 		return nil, nil, err
 	}
 	if socket == "" {

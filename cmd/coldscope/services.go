@@ -11,6 +11,7 @@ import (
 	"github.com/coldscope/coldscope/cmd/internal/process"
 	"github.com/coldscope/coldscope/dashboards/console"
 	"github.com/coldscope/coldscope/query"
+	"github.com/coldscope/coldscope/query/scf"
 )
 
 func addStoreFlags(set *pflag.FlagSet, f *process.Flags) {
@@ -75,10 +76,11 @@ func aggregatorCommand() *cobra.Command {
 }
 
 func queryService() *cobra.Command {
-	return service(&cobra.Command{Use: "query"},
-		func(_ context.Context, p *process.Process, c *config, conn driver.Conn, _ loader) error {
-			return startQuery(p, &c.Query, conn)
-		})
+	cmd := &cobra.Command{Use: "query"}
+	addQueryFlags(cmd.Flags())
+	return service(cmd, func(ctx context.Context, p *process.Process, c *config, conn driver.Conn, _ loader) error {
+		return startQuery(ctx, p, &c.Query, &c.SCF, conn)
+	})
 }
 
 func serveCommand() *cobra.Command {
@@ -87,8 +89,9 @@ func serveCommand() *cobra.Command {
 		Short: "Run everything in one process: engine, aggregator, query service, console and this host's collector",
 	}
 	addAggregatorFlags(cmd.Flags())
+	addQueryFlags(cmd.Flags())
 	return service(cmd, func(ctx context.Context, p *process.Process, c *config, conn driver.Conn, load loader) error {
-		if err := startQuery(p, &c.Query, conn); err != nil {
+		if err := startQuery(ctx, p, &c.Query, &c.SCF, conn); err != nil {
 			return err
 		}
 		a, err := startAggregator(ctx, p, &c.Aggregator, conn)
@@ -106,14 +109,26 @@ func serveCommand() *cobra.Command {
 
 func collectorCommand() *cobra.Command { return collectorcmd.New("collector", version) }
 
-func startQuery(p *process.Process, c *query.Config, conn driver.Conn) error {
-	q, err := query.New(*c, conn, p.Logger, p.Registry)
+func addQueryFlags(set *pflag.FlagSet) {
+	set.String("scf-keys", "", "`FILE` of keys for Tencent's SCF API, which is served on POST / with it")
+}
+
+func startQuery(ctx context.Context, p *process.Process, c *query.Config, api *process.SCF, conn driver.Conn) error {
+	var keys *scf.Keys
+	if api.Keys != "" {
+		var err error
+		if keys, err = scf.OpenKeys(api.Keys, p.Logger, p.Registry); err != nil {
+			return err
+		}
+		p.Run(ctx, "SCF keys' watch", keys.Run)
+	}
+	q, err := query.New(*c, conn, keys, p.Logger, p.Registry)
 	if err != nil {
 		return err
 	}
 	p.OnLeave(q.EndTails)
 	p.Mux.Handle("/api/v1/", q.Handler())
 	p.Mux.Handle("/loki/api/v1/", q.Handler())
-	p.Mux.Handle("/", console.Handler())
+	p.Mux.Handle("/", q.SCF(console.Handler()))
 	return nil
 }

@@ -29,7 +29,7 @@ const configIntro = `# Configuration
 Every long-running command takes ` + "`--config FILE`" + `: one YAML file, the same for all commands; what a command does not use it ignores. Flags win over the file. A key that nobody knows, or a value
 that cannot be used, is refused with its line and column, all problems at once. A collector reads the file again on SIGHUP, and goes on with the old one if the new one is wrong.
 
-Durations are written ` + "`30s`, `5m`, `24h`" + `; sizes are numbers of bytes (` + "`1073741824`" + ` is 1 GiB). [collector.md](collector.md) explains the collector's settings by what they are for, [security.md](security.md) ` + "`access` and `tls`" + `.
+Durations are written ` + "`30s`, `5m`, `24h`" + `; sizes are numbers of bytes (` + "`1073741824`" + ` is 1 GiB). [collector.md](collector.md) explains the collector's settings by what they are for, [security.md](security.md) ` + "`access` and `tls`" + `, [scf.md](scf.md) ` + "`scf`" + `.
 
 ` + "```yaml" + `
 targets:

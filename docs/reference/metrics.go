@@ -22,6 +22,7 @@ import (
 	"github.com/coldscope/coldscope/internal/access"
 	"github.com/coldscope/coldscope/internal/telemetry"
 	"github.com/coldscope/coldscope/query"
+	"github.com/coldscope/coldscope/query/scf"
 )
 
 const metricsIntro = `# Metrics
@@ -83,10 +84,7 @@ var parts = []struct {
 		aggregator.New(aggregator.DefaultConfig(), nil, nil, r, noop.NewTracerProvider())
 		return nil
 	}},
-	{"Query service", func(r *registry) error {
-		_, err := query.New(query.DefaultConfig(), nil, nil, r)
-		return err
-	}},
+	{"Query service", registerQuery},
 }
 
 // nowhere is a sink that is never asked: its collector does not run.
@@ -106,6 +104,24 @@ func registerCollector(r *registry) (err error) {
 		return err
 	}
 	return c.Close()
+}
+
+func registerQuery(r *registry) (err error) {
+	dir, err := os.MkdirTemp("", "reference")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	path := filepath.Join(dir, "keys.yaml")
+	if err := os.WriteFile(path, []byte("keys: [{name: a, secret_id: a, secret_key: 0123456789abcdef, tenant: a}]"), 0o600); err != nil {
+		return err
+	}
+	keys, err := scf.OpenKeys(path, nil, r)
+	if err != nil {
+		return err
+	}
+	_, err = query.New(query.DefaultConfig(), nil, keys, nil, r)
+	return err
 }
 
 func metricsPage(string) ([]byte, error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/coldscope/coldscope/collector"
 	"github.com/coldscope/coldscope/internal/access"
 	"github.com/coldscope/coldscope/internal/wire"
+	"github.com/coldscope/coldscope/query/scf"
 )
 
 func read(t *testing.T, path string) string {
@@ -52,6 +53,21 @@ func TestExamplesAreConfigurations(t *testing.T) {
 	}
 	if n < 5 {
 		t.Errorf("only %d examples were found", n)
+	}
+}
+
+// The file of keys of the SCF API's page is one.
+func TestExampleIsAFileOfKeys(t *testing.T) {
+	example := regexp.MustCompile("(?s)```yaml\n(keys:.*?)```").FindStringSubmatch(read(t, "docs/scf.md"))
+	if example == nil {
+		t.Fatal("docs/scf.md shows no file of keys")
+	}
+	path := filepath.Join(t.TempDir(), "keys.yaml")
+	if err := os.WriteFile(path, []byte(example[1]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := scf.OpenKeys(path, slog.New(slog.DiscardHandler), prometheus.NewRegistry()); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"reflect"
 	"slices"
@@ -58,7 +59,6 @@ type grantEntry struct {
 
 // policy is a file's content, checked. It does not change.
 type policy struct {
-	sum          [sha256.Size]byte // of the file
 	tokens       []*grant
 	certificates []*grant
 }
@@ -80,7 +80,7 @@ func parse(path string, raw []byte) (*policy, error) {
 	if err := conf.Decode(path, raw, &d); err != nil {
 		return nil, err
 	}
-	p := &policy{sum: sha256.Sum256(raw)}
+	p := &policy{}
 	var errs []error
 	bad := func(key, format string, args ...any) {
 		errs = append(errs, fmt.Errorf(key+": "+format, args...))
@@ -185,6 +185,15 @@ func (p *policy) differences(after *policy) (added, removed, changed []string) {
 	slices.Sort(removed)
 	slices.Sort(changed)
 	return added, removed, changed
+}
+
+// changes are what the audit log says of a file that was taken over.
+func (p *policy) changes(after *policy) []slog.Attr {
+	added, removed, changed := p.differences(after)
+	return []slog.Attr{
+		slog.Int("tokens", len(after.tokens)), slog.Int("certificates", len(after.certificates)),
+		slog.Any("added", added), slog.Any("removed", removed), slog.Any("changed", changed),
+	}
 }
 
 func (p *policy) byName() map[string]*grant {

@@ -47,12 +47,23 @@ func TestCluster(t *testing.T) {
 				}
 			}
 		},
-		"cold":      request(t, readtest.Cold, now),
-		"twice":     request(t, readtest.Twice, now),
-		"failed":    request(t, readtest.Failed, now),
-		"no start":  request(t, readtest.NoStart, now),
-		"elsewhere": request(t, "r-f4", now),
-		"untold":    request(t, "u-f5", now),
+		"logs": func(r *read.Reader) (any, error) { return logs(t, r, &read.LogFilter{Ascending: true}) },
+		"logs of a function, by memory": func(r *read.Reader) (any, error) {
+			return logs(t, r, &read.LogFilter{Function: "inference", Order: read.LogsByMemory})
+		},
+		"logs by a word": func(r *read.Reader) (any, error) { return logs(t, r, &read.LogFilter{Keyword: "PREDICT"}) },
+		"logs by told of": func(r *read.Reader) (any, error) {
+			return logs(t, r, &read.LogFilter{Keyword: "http 200", Platform: true})
+		},
+		"known functions":      func(r *read.Reader) (any, error) { return r.KnownFunctions(ctx, readtest.Tenant, "default") },
+		"a known function":     func(r *read.Reader) (any, error) { return r.Knows(ctx, readtest.Tenant, "default", "f4") },
+		"a function of nobody": func(r *read.Reader) (any, error) { return r.Knows(ctx, readtest.Tenant, "default", "nobody") },
+		"cold":                 request(t, readtest.Cold, now),
+		"twice":                request(t, readtest.Twice, now),
+		"failed":               request(t, readtest.Failed, now),
+		"no start":             request(t, readtest.NoStart, now),
+		"elsewhere":            request(t, "r-f4", now),
+		"untold":               request(t, "u-f5", now),
 	} {
 		t.Run(name, func(t *testing.T) {
 			want, err := ask(one)
@@ -110,4 +121,22 @@ func filled(t *testing.T, conn driver.Conn) driver.Conn {
 		readtest.Insert(t, conn, schema.Logs, line)
 	}
 	return conn
+}
+
+// logs reads logs with all that belongs to them.
+func logs(t *testing.T, r *read.Reader, f *read.LogFilter) (any, error) {
+	t.Helper()
+	f.Namespace, f.Limit = "default", 50
+	if f.Order == "" {
+		f.Order = read.LogsByStart
+	}
+	list, total, err := r.Logs(t.Context(), readtest.Tenant, f)
+	if err != nil {
+		return nil, err
+	}
+	if total == 0 {
+		t.Errorf("no logs by %+v", f)
+	}
+	limits := read.LogLimits{LineBytes: 100, Lines: 10, Bytes: 1000, AllBytes: 100_000}
+	return []any{total, list}, r.Print(t.Context(), readtest.Tenant, f, list, limits, readtest.At(20))
 }

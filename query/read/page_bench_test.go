@@ -12,35 +12,12 @@ import (
 	"github.com/coldscope/coldscope/query/read/readtest"
 )
 
-// BenchmarkPage reads requests' pages out of three million lines of 200
-// functions: ten lines a request, every tenth request told of by nobody. What
-// it reports beside ns/op is of one page, too.
+// BenchmarkPage reads requests' pages out of readtest.Many. What it reports
+// beside ns/op is of one page, too.
 func BenchmarkPage(b *testing.B) {
 	conn := readtest.DB(b)
-	const lines, blocks = 3_000_000, 6
-	begin := time.Date(2026, 5, 4, 0, 0, 0, 0, time.UTC)
+	begin := readtest.Many(b, conn)
 	function := func(request int) string { return fmt.Sprint("f", request%200) }
-	for n := range blocks {
-		from, count := n*lines/blocks, lines/blocks
-		for _, sql := range []string{
-			`INSERT INTO logs (tenant, namespace, function, version, instance, ts, stream, request_id, attribution, body, file_id, offset, revision)
-			SELECT 'default', 'n', concat('f', toString(intDiv(number, 10) %% 200)), 'v', concat('i', toString(intDiv(number, 10) %% 2000)),
-				fromUnixTimestamp64Nano(%[1]d + toInt64(number) * 20000000, 'UTC'), 'stdout', hex(MD5(toString(intDiv(number, 10)))), 'explicit',
-				concat('INFO handled ', toString(cityHash64(number)), ' in a while, and went on to the next'), intDiv(number, 10) %% 2000, number, 1 FROM numbers(%[2]d, %[3]d)`,
-			`INSERT INTO invocations (tenant, namespace, function, instance, started_at, ended_at, request_id, status)
-			SELECT 'default', 'n', concat('f', toString(number %% 200)), concat('i', toString(number %% 2000)),
-				fromUnixTimestamp64Nano(%[1]d + toInt64(number) * 200000000, 'UTC') AS s, s + 0.5, hex(MD5(toString(number))), 'ok'
-			FROM numbers(intDiv(%[2]d, 10), intDiv(%[3]d, 10)) WHERE number %% 10 != 9`,
-			`INSERT INTO cold_starts (tenant, namespace, function, instance, demanded_at, ready_at, request_id)
-			SELECT 'default', 'n', concat('f', toString(number %% 200)), concat('i', toString(number)),
-				fromUnixTimestamp64Nano(%[1]d + toInt64(number) * 200000000, 'UTC') AS s, s + 0.1, hex(MD5(toString(number)))
-			FROM numbers(2000) WHERE %[2]d = 0 AND %[3]d > 0`,
-		} {
-			if err := conn.Exec(b.Context(), fmt.Sprintf(sql, begin.UnixNano(), from, count)); err != nil {
-				b.Fatal(err)
-			}
-		}
-	}
 	id := func(request int) (id string) {
 		if err := conn.QueryRow(b.Context(), "SELECT hex(MD5(toString({n:Int64})))", clickhouse.Named("n", request)).Scan(&id); err != nil {
 			b.Fatal(err)

@@ -54,8 +54,13 @@ func selectRows[T any](ctx context.Context, r *Reader, name string, rows int, a 
 	if err != nil {
 		return nil, fmt.Errorf("read query %s: %w", name, err)
 	}
+	return selectText[T](ctx, r, name, string(sql), rows, a)
+}
+
+// selectText is selectRows of a query that is put together from several files.
+func selectText[T any](ctx context.Context, r *Reader, name, sql string, rows int, a args) ([]T, error) {
 	list := []T{}
-	if err := r.conn.Select(r.limits.Context(ctx, rows), &list, string(sql), named(a)...); err != nil {
+	if err := r.conn.Select(r.limits.Context(ctx, rows), &list, sql, named(a)...); err != nil {
 		return nil, fmt.Errorf("query %s: %w", name, err)
 	}
 	return list, nil

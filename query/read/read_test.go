@@ -25,8 +25,19 @@ import (
 
 func TestMain(m *testing.M) { clickhousetest.Main(m) }
 
-// TestTenantFirst holds every query to its first condition.
+// TestTenantFirst holds every query to its first condition, to a limit, and to
+// rows that are folded.
 func TestTenantFirst(t *testing.T) {
+	// Pieces of a query that Go puts together, and why what is read is not folded.
+	pieces := []string{"logs_list.sql", "logs_matching.sql"}
+	unfolded := map[string]string{
+		"known_function.sql":  "the rows of a start all have its time",
+		"known_functions.sql": "the rows of a version are folded by it",
+		"logs_attempts.sql":   "the rows of an attempt all have its key",
+		"logs_firsts.sql":     "the rows of an attempt all have its key",
+		"tail.sql":            "who follows is told of corrections, too",
+		"tail_count.sql":      "who follows is told of corrections, too",
+	}
 	files, err := os.ReadDir("sql")
 	if err != nil {
 		t.Fatal(err)
@@ -37,11 +48,15 @@ func TestTenantFirst(t *testing.T) {
 			t.Fatal(err)
 		}
 		sql := string(b)
-		if n, first := strings.Count(sql, "WHERE"), strings.Count(sql, "WHERE tenant = {tenant:String}"); n == 0 || n != first {
+		piece := slices.Contains(pieces, f.Name())
+		if n, first := strings.Count(sql, "WHERE"), strings.Count(sql, "WHERE tenant = {tenant:String}"); n == 0 && !piece || n != first {
 			t.Errorf("%s: %d conditions, %d begin with the tenant", f.Name(), n, first)
 		}
-		if !strings.Contains(sql, "\nLIMIT ") || !strings.Contains(sql, " FINAL") && !strings.Contains(sql, "FROM rollup_state") {
-			t.Errorf("%s has no LIMIT or no FINAL", f.Name())
+		if !strings.Contains(sql, "LIMIT ") && !piece && f.Name() != "tail_count.sql" {
+			t.Errorf("%s has no LIMIT", f.Name())
+		}
+		if !strings.Contains(sql, " FINAL") && !strings.Contains(sql, "FROM rollup_state") && !piece && unfolded[f.Name()] == "" {
+			t.Errorf("%s has no FINAL", f.Name())
 		}
 	}
 }

@@ -46,7 +46,7 @@ func (r *Reader) Request(ctx context.Context, tenant string, f RequestFilter, no
 	}
 	page := &Page{Invocation: found.newest, Attempts: found.earlier, Advice: []Advice{}}
 	v := &page.Invocation
-	key := args{"tenant": tenant, "namespace": v.Namespace, "function": v.Function, "instance": v.Instance, "limit": maxLives}
+	key := args{"tenant": tenant, "namespace": v.Namespace, "function": v.Function, "instance": v.Instance, "instances": []string{v.Instance}, "limit": maxLives}
 	lives, err := selectRows[startRow](ctx, r, "start", maxLives, key)
 	if err != nil {
 		return nil, err

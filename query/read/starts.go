@@ -43,6 +43,7 @@ type startRow struct {
 	Region         *string    `ch:"region"`
 	MemoryLimit    *int64     `ch:"memory_limit"`
 	ClockOffsetNS  *int64     `ch:"clock_offset_ns"`
+	MemoryPeak     *int64     `ch:"memory_peak"`
 }
 
 type phaseRow struct {
@@ -107,9 +108,17 @@ func assemble(rows []startRow, phases []phaseRow, layers []layerRow) []ColdStart
 		k := key{rows[i].Namespace, rows[i].Function, rows[i].Instance}
 		index[k] = append(index[k], &starts[i])
 	}
+	give(func(namespace, function, instance string) []*ColdStart {
+		return index[key{namespace, function, instance}]
+	}, phases, layers)
+	return starts
+}
+
+// give gives the starts of instances their phases and layers.
+func give(lives func(namespace, function, instance string) []*ColdStart, phases []phaseRow, layers []layerRow) {
 	for i := range phases {
 		p := &phases[i]
-		if s := lifeAt(index[key{p.Namespace, p.Function, p.Instance}], p.Start); s != nil {
+		if s := lifeAt(lives(p.Namespace, p.Function, p.Instance), p.Start); s != nil {
 			s.Phases = append(s.Phases, Phase{
 				Name: faas.Phase(p.Phase), Start: p.Start.UTC(), End: p.End.UTC(), DurationMS: Millis(p.End.Sub(p.Start)),
 				Error: p.Error, Attributes: p.Attributes,
@@ -122,7 +131,7 @@ func assemble(rows []startRow, phases []phaseRow, layers []layerRow) []ColdStart
 		if l.DownloadStart != nil {
 			at = *l.DownloadStart
 		}
-		if s := lifeAt(index[key{l.Namespace, l.Function, l.Instance}], at); s != nil {
+		if s := lifeAt(lives(l.Namespace, l.Function, l.Instance), at); s != nil {
 			s.Layers = append(s.Layers, Layer{
 				Digest: l.Digest, Bytes: l.Bytes, Cache: l.Cache,
 				DownloadStart: utc(l.DownloadStart), DownloadEnd: utc(l.DownloadEnd),
@@ -130,7 +139,6 @@ func assemble(rows []startRow, phases []phaseRow, layers []layerRow) []ColdStart
 			})
 		}
 	}
-	return starts
 }
 
 var lastNanosecond = time.Unix(0, lastNS)
@@ -176,7 +184,7 @@ func (r *startRow) coldStart() ColdStart {
 		DemandedAt: utc(r.DemandedAt), ReadyAt: utc(r.ReadyAt), StoppedAt: utc(r.StoppedAt), StopReason: value(r.StopReason),
 		ExitCode: r.ExitCode, OOM: value(r.OOM), ClockOffsetMS: millis(r.ClockOffsetNS),
 		Image: value(r.Image), Digest: value(r.Digest), ImageBytes: r.ImageBytes,
-		Registry: value(r.Registry), Region: value(r.Region), MemoryLimit: r.MemoryLimit,
+		Registry: value(r.Registry), Region: value(r.Region), MemoryLimit: r.MemoryLimit, MemoryPeak: r.MemoryPeak,
 		Phases: []Phase{}, Layers: []Layer{}, CriticalPath: []Segment{},
 	}
 }

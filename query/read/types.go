@@ -62,6 +62,7 @@ type ColdStart struct {
 	Registry       string              `json:"registry,omitempty"`
 	Region         string              `json:"region,omitempty"`
 	MemoryLimit    *int64              `json:"memory_limit,omitempty" doc:"Bytes"`
+	MemoryPeak     *int64              `json:"-"` // bytes, of its whole life
 	TotalMS        float64             `json:"total_ms" doc:"From demanded_at to ready_at; of an unfinished start up to the last thing known"`
 	OtherMS        float64             `json:"other_ms" doc:"Part of total_ms that no phase explains"`
 	Phases         []Phase             `json:"phases" nullable:"false" doc:"In order of their start; critical_ms and other_ms add up to total_ms"`

@@ -57,6 +57,7 @@ var siblings = map[string][]string{
 	"query/api":      {"query/limit", "query/read", "query/diagnose"},
 	"query/read":     {"query/limit"},
 	"query/diagnose": {"query/read"},
+	"query/scf":      {"query/limit", "query/read", "query/diagnose"},
 	"query/terminal": {"query/read", "query/client"},
 	"query/client":   {"query/read", "query/erase"},
 	"query/logql":    {"query/limit", "query/read"},

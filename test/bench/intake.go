@@ -32,6 +32,7 @@ const (
 	// profiledRate is the least rate of lines at which the whole of a load is in
 	// the profile: one that is taken too long is of idling.
 	profiledRate = 60_000
+	hosts        = 8 // that send, where they are collectors: each as many at once as a collector does
 )
 
 // server is the real binary with all that stores and answers; its engine is a
@@ -184,25 +185,20 @@ func (s *server) quiet(ctx context.Context) error {
 
 // intake measures lines from a sender's push until they are stored, and what
 // it costs until all is merged.
-func (b *bench) intake(ctx context.Context, name string, events bool) error {
+func (b *bench) intake(ctx context.Context, name string, w workload) error {
 	s, err := b.server(ctx)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	from := newSender(b.lines, events)
-	bodies, err := from.all(b.lines) // to encode them takes a processor, too
+	from := newSender(b.lines, w.events)
+	bodies, err := from.all(b.lines, w.hosts) // to encode them takes a processor, too
 	if err != nil {
 		return err
 	}
 	profiles := b.profiled(ctx, s, name, time.Duration(b.lines)*time.Second/profiledRate)
 	begin := time.Now()
-	g, sending := errgroup.WithContext(ctx)
-	g.SetLimit(pushes)
-	for _, body := range bodies {
-		g.Go(func() error { return s.push(sending, body) })
-	}
-	if err := g.Wait(); err != nil {
+	if err := s.pushAll(ctx, bodies); err != nil {
 		return err
 	}
 	took := time.Since(begin)
@@ -247,10 +243,37 @@ func (b *bench) intake(ctx context.Context, name string, events bool) error {
 		Name: name + ", memory", Figure: float64(peak) / 1e6, Unit: "MB peak RSS", Target: 300,
 		Note: fmt.Sprintf("engine %.0f MB", float64(enginePeak)/1e6),
 	})
-	if events {
+	if w.events && w.hosts > 1 {
 		return b.lookups(ctx, s, from)
 	}
 	return nil
+}
+
+// workload is who sends what.
+type workload struct {
+	events bool // of invocations, too
+	// hosts is how many send. What an instance does comes from its host, as from
+	// a collector: its pushes start in the order of time, and some of them are
+	// under way at once. 1: all are sent by whoever is free, and what is of one
+	// instance may overtake itself by as much as is under way in all.
+	hosts int
+}
+
+// pushAll sends each host's pushes in their order, with as many under way in all
+// as pushes says.
+func (s *server) pushAll(ctx context.Context, hosts [][][]byte) error {
+	all, ctx := errgroup.WithContext(ctx)
+	for _, bodies := range hosts {
+		all.Go(func() error {
+			g, ctx := errgroup.WithContext(ctx)
+			g.SetLimit(pushes / len(hosts))
+			for _, body := range bodies {
+				g.Go(func() error { return s.push(ctx, body) })
+			}
+			return g.Wait()
+		})
+	}
+	return all.Wait()
 }
 
 // lookups asks for requests' pages, with and without the function given.
@@ -351,15 +374,34 @@ func newSenderSince(start time.Time, step time.Duration, told bool) *sender {
 	return &sender{gen: corpus.NewGen(p), params: p, told: told, offsets: make([]uint64, p.Instances), open: map[string]*sentRequest{}}
 }
 
-// all are pushes of n lines in all.
-func (s *sender) all(n int) ([][]byte, error) {
-	var bodies [][]byte
-	for ; n > 0; n -= pushLines {
-		body, err := s.next(min(n, pushLines))
-		if err != nil {
+// all are pushes of n lines in all, by the host of the lines' instances.
+func (s *sender) all(n, hosts int) ([][][]byte, error) {
+	bodies := make([][][]byte, hosts)
+	open, lines := make([]pushBuilder, hosts), make([]int, hosts)
+	seal := func(host int) error {
+		if lines[host] == 0 {
+			return nil
+		}
+		body, err := open[host].encode()
+		bodies[host] = append(bodies[host], body)
+		open[host], lines[host] = pushBuilder{}, 0
+		return err
+	}
+	for left := n; left > 0; left-- {
+		s.gen.Next(&s.line)
+		host := s.line.Instance % hosts
+		s.add(&open[host], &s.line)
+		if lines[host]++; lines[host] < pushLines {
+			continue
+		}
+		if err := seal(host); err != nil {
 			return nil, err
 		}
-		bodies = append(bodies, body)
+	}
+	for host := range open {
+		if err := seal(host); err != nil {
+			return nil, err
+		}
 	}
 	return bodies, nil
 }

@@ -81,8 +81,13 @@ var benchmarks = []benchmark{
 	{"active-100", func(ctx context.Context, b *bench) error { return b.footprint(ctx, 100, 10, 64) }},
 	{"active-2000", func(ctx context.Context, b *bench) error { return b.footprint(ctx, 2000, 1, 150) }},
 	{"idle", func(ctx context.Context, b *bench) error { return b.idle(ctx, 2000) }},
-	{"intake", func(ctx context.Context, b *bench) error { return b.intake(ctx, "Loki push", false) }},
-	{"events", func(ctx context.Context, b *bench) error { return b.intake(ctx, "collectors' push", true) }},
+	{"intake", func(ctx context.Context, b *bench) error { return b.intake(ctx, "Loki push", workload{hosts: 1}) }},
+	{"events", func(ctx context.Context, b *bench) error {
+		return b.intake(ctx, "collectors' push", workload{events: true, hosts: hosts})
+	}},
+	{"events-any-order", func(ctx context.Context, b *bench) error {
+		return b.intake(ctx, "events in any order", workload{events: true, hosts: 1})
+	}},
 	{"fresh", func(ctx context.Context, b *bench) error { return b.fresh(ctx, 50_000) }},
 	{"sustained-rate", func(ctx context.Context, b *bench) error { return b.sustained(ctx, "sustained 50k lines/s", 50_000) }},
 	{"sustained-full", func(ctx context.Context, b *bench) error { return b.sustained(ctx, "sustained at full speed", 0) }},

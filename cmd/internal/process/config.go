@@ -30,6 +30,8 @@ type Config struct {
 	ClickHouse string `yaml:"clickhouse"`
 	// Cluster spreads the store over the servers of one of its clusters.
 	Cluster Cluster `yaml:"cluster"`
+	// SCF says who may ask the query service as they ask Tencent Cloud.
+	SCF SCF `yaml:"scf"`
 	// Target is the URL of the aggregator, for a collector alone.
 	Target string `yaml:"target"`
 	// Targets are several instead, or one about which there is more to say.
@@ -45,6 +47,14 @@ type Config struct {
 	Retention storage.Retention `yaml:"retention"`
 	// Tiering says where older data moves.
 	Tiering storage.Tiering `yaml:"tiering"`
+}
+
+// SCF is what Tencent Cloud's SDKs and command lines ask.
+type SCF struct {
+	// Keys is the file of the keys that they sign with, and whose data each
+	// reads. It is read again when it changes and on SIGHUP; one that is wrong
+	// changes nothing. Default none: the API is not served.
+	Keys string `yaml:"keys"`
 }
 
 // Cluster is over which servers the store is spread.
@@ -82,7 +92,7 @@ func (f *Flags) Load(set *pflag.FlagSet) (Config, error) {
 		return Config{}, err
 	}
 	for name, value := range map[string]*string{
-		"data-dir": &c.DataDir, "listen": &c.Listen, "clickhouse": &c.ClickHouse, "cluster": &c.Cluster.Name, "target": &c.Target, "access": &c.Access.File,
+		"data-dir": &c.DataDir, "listen": &c.Listen, "clickhouse": &c.ClickHouse, "cluster": &c.Cluster.Name, "target": &c.Target, "access": &c.Access.File, "scf-keys": &c.SCF.Keys,
 		"socket": &c.Collector.Socket, "collector-socket": &c.Collector.Socket, "host": &c.Collector.Host,
 	} {
 		if flag := set.Lookup(name); flag != nil && (flag.Changed || *value == "") {

@@ -49,6 +49,9 @@ func (r *run) newAggregation(e *logql.VectorAggregation, g *logql.Grouping, in n
 		return &ordering{in: in, desc: e.Op == logql.SortDesc}, nil
 	}
 	if e.Op == logql.TopK || e.Op == logql.BottomK || e.Op == logql.ApproxTopK {
+		if e.Op == logql.ApproxTopK && !r.instant {
+			return nil, errApproximate
+		}
 		return &extremes{in: in, group: by, k: e.Param, low: e.Op == logql.BottomK}, nil
 	}
 	a := &aggregation{in: in, group: by, index: map[*labels.Set]int{}}
@@ -138,6 +141,8 @@ func (o *ordering) next(ctx context.Context) ([]Sample, error) {
 }
 
 func (o *ordering) close() error { return o.in.close() }
+
+var errApproximate = &MatchError{"approx_topk is only supported on instant queries"}
 
 // extremes are the k highest or lowest series of each group.
 type extremes struct {

@@ -272,5 +272,5 @@ func manyToMany(key *labels.Set, right bool, a, b *labels.Set) error {
 	if right {
 		side = "right"
 	}
-	return &MatchError{fmt.Sprintf("found duplicate series for the match group %s on the %s hand-side of the operation: [%s, %s];many-to-many matching not allowed: matching labels must be unique on one side", key, side, b, a)}
+	return &MatchError{fmt.Sprintf("found duplicate series on the %s hand-side of the operation for the match group %s: [%s, %s]; many-to-many matching not allowed: matching labels must be unique on one side", side, key, b, a)}
 }

@@ -90,8 +90,9 @@ func (e *ValuesError) Error() string {
 	return fmt.Sprintf("quantile of more than %d values at once; consider a shorter range or a filter that keeps fewer lines", e.Limit)
 }
 
-// MatchError says that series of the two sides of an operator do not pair, or
-// that two series of a result have the same labels. The query has to be changed.
+// MatchError says that series of the two sides of an operator do not pair, that
+// two series of a result have the same labels, or that a function is not for
+// such a query. The query has to be changed.
 type MatchError struct{ Text string }
 
 func (e *MatchError) Error() string { return e.Text }
@@ -141,6 +142,8 @@ type run struct {
 	limits Limits
 	steps  Steps
 	table  *labels.Table
+	// instant says that it is no range query, be that of one step alone.
+	instant bool
 }
 
 // Value is what an instant query gives.
@@ -157,7 +160,7 @@ func (v *Evaluator) Instant(ctx context.Context, e logql.MetricExpr, t int64) (V
 	if n, ok := number(e); ok {
 		return Value{IsScalar: true, Scalar: n}, nil
 	}
-	r := &run{v.source, v.limits, At(t), labels.NewTable()}
+	r := &run{source: v.source, limits: v.limits, steps: At(t), table: labels.NewTable(), instant: true}
 	n, err := r.build(ctx, e)
 	if err != nil {
 		return Value{}, err
@@ -178,21 +181,28 @@ func (v *Evaluator) Instant(ctx context.Context, e logql.MetricExpr, t int64) (V
 
 // ordered says that e gives its series in an order that means something.
 func ordered(e logql.MetricExpr) bool {
-	a, ok := e.(*logql.VectorAggregation)
-	if !ok {
-		return false
+	switch e := e.(type) {
+	case *logql.VectorAggregation:
+		switch e.Op {
+		case logql.Sort, logql.SortDesc, logql.TopK, logql.BottomK, logql.ApproxTopK:
+			return true
+		default:
+			return false
+		}
+	case *logql.LabelReplace:
+		return ordered(e.Expr)
+	case *logql.BinaryExpr:
+		// A number leaves the order as it is.
+		_, left := number(e.Left)
+		_, right := number(e.Right)
+		return left && ordered(e.Right) || right && ordered(e.Left)
 	}
-	switch a.Op {
-	case logql.Sort, logql.SortDesc, logql.TopK, logql.BottomK, logql.ApproxTopK:
-		return true
-	default:
-		return false
-	}
+	return false
 }
 
 // Range evaluates e at each of the steps.
 func (v *Evaluator) Range(ctx context.Context, e logql.MetricExpr, s Steps) (Matrix, error) {
-	r := &run{v.source, v.limits, s, labels.NewTable()}
+	r := &run{source: v.source, limits: v.limits, steps: s, table: labels.NewTable()}
 	if n, ok := number(e); ok {
 		e = &logql.Vector{Value: n}
 	}

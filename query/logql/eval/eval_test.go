@@ -111,6 +111,11 @@ func TestInstant(t *testing.T) {
 		// 10 20 30 40 50 0 10 20 30 40: 50 before the restart, 40 behind it, over 90 s; the counter would have been
 		// at nought 10 s before the first value, the window's begin.
 		{`rate_counter({app="c"} | logfmt | unwrap d [100s])`, `{app="c", env="q", level="info"} 0.888889`},
+		// At 80, 90 and 100 s: 20 30 40. 19 s before the first value are too far, so half of the 10 s between values
+		// are added, and the counter was at nought longer ago than that: 25 s of the 20 of 39.
+		{`rate_counter({app="c"} | logfmt | d >= 20 | unwrap d [39s])`, `{app="c", env="q", level="info"} 0.641026`},
+		// At 60, 70, 80 and 90 s: 0 10 20 30, in a window from 52 to 91. It was at nought at the first value.
+		{`rate_counter({app="c"} | logfmt | unwrap d [39s] offset 9s)`, `{app="c", env="q", level="info"} 0.794872`},
 		{`rate_counter({app="c"} | logfmt | unwrap d [10s])`, `{app="c", env="q", level="info"} 0`},
 		{`sum_over_time({app="a"} | logfmt | unwrap duration(took) [20s]) by (app)`, `error`},
 		{`avg_over_time({app="a"} | logfmt | unwrap duration(took) [20s]) by (app)`, `{app="a"} 0.95`},
@@ -126,7 +131,7 @@ func TestInstant(t *testing.T) {
 		{`sum by (app) (count_over_time({app="b"} | json | __error__="" [20s]))`, ``},
 		{`sum by (app) (count_over_time({app="b"} | json | drop __error__ [20s]))`, `{app="b"} 2`},
 		{`sum by (__error__) (count_over_time({app="b"} | json [20s]))`, `{__error__="JSONParserErr"} 2`},
-		{`sum(count_over_time({app="b"} | json | __error__!="" [20s]))`, `{} 2`},
+		{`sum(count_over_time({app="b"} | json | __error__!="" [20s]))`, "error: pipeline error: 'JSONParserErr'…"},
 		{`sum(rate({app="b"} | logfmt | unwrap level [20s]))`, "error: pipeline error: 'SampleExtractionErr'…"},
 
 		// Of several series.
@@ -149,6 +154,11 @@ func TestInstant(t *testing.T) {
 		{`topk by (env) (1, sum by (app, env) (sum_over_time({env=~".+"} | logfmt | unwrap d [20s])))`, "{app=\"c\", env=\"q\"} 70\n{app=\"a\", env=\"p\"} 19"},
 		{`sort(sum by (app) (sum_over_time({env=~".+"} | logfmt | unwrap d [20s])))`, "{app=\"b\"} 3\n{app=\"a\"} 19\n{app=\"c\"} 70"},
 		{`sort_desc(sum by (app) (sum_over_time({env=~".+"} | logfmt | unwrap d [20s])))`, "{app=\"c\"} 70\n{app=\"a\"} 19\n{app=\"b\"} 3"},
+
+		{`sort(sum by (app) (sum_over_time({env=~".+"} | logfmt | unwrap d [20s]))) * 2`, "{app=\"b\"} 6\n{app=\"a\"} 38\n{app=\"c\"} 140"},
+		{`count_over_time({app="b"} | json x="y" | drop __error__, __error_details__ [20s])`, `{app="b", env="p", x=""} 2`},
+		{`sum by (x) (count_over_time({app="b"} | json x="y" | drop __error__ [20s]))`, `{x=""} 2`},
+		{`sum by (x) (1 * count_over_time({app="b"} | json x="y" | drop __error__, __error_details__ [20s]))`, `{x=""} 2`},
 
 		// Operators.
 		{`1 + 2 * 3 ^ 2`, `19`},
@@ -175,7 +185,7 @@ func TestInstant(t *testing.T) {
 		{`sum by (app, env) (count_over_time({app="a"}[20s])) > on (env) sum by (env) (count_over_time({app="b"}[10s]))`, `{env="p"} 2`},
 		{`sum by (app) (count_over_time({env="p"}[20s])) == bool sum by (app) (count_over_time({app="a"}[20s]))`, `{app="a"} 1`},
 		{`sum by (app, env) (count_over_time({env="p"}[20s])) + on (env) sum by (env) (count_over_time({env="p"}[20s]))`, `error: multiple matches for labels: many-to-one matching must be explicit (group_left/group_right): {env="p"}`},
-		{`sum by (env) (count_over_time({env="p"}[20s])) + on (env) sum by (app, env) (count_over_time({env="p"}[20s]))`, `error: found duplicate series for the match group {env="p"} on the right hand-side of the operation: [{app="b", env="p"}, {app="a", env="p"}];many-to-many matching not allowed: matching labels must be unique on one side`},
+		{`sum by (env) (count_over_time({env="p"}[20s])) + on (env) sum by (app, env) (count_over_time({env="p"}[20s]))`, `error: found duplicate series on the right hand-side of the operation for the match group {env="p"}: [{app="b", env="p"}, {app="a", env="p"}]; many-to-many matching not allowed: matching labels must be unique on one side`},
 		{`label_replace(sum by (app) (count_over_time({env="p"}[20s])), "svc", "x-$1", "app", "(a).*")`, "{app=\"a\", svc=\"x-a\"} 2\n{app=\"b\"} 2"},
 		{`label_replace(sum by (app) (count_over_time({app="a"}[20s])), "app", "", "app", ".*")`, `{} 2`},
 		{`label_replace(sum by (app) (count_over_time({env="p"}[20s])), "app", "x", "app", ".*")`, `error: label_replace: vector cannot contain metrics with the same labelset: {app="x"}`},

@@ -280,20 +280,17 @@ func (s *counter) rate(start, end int64) float64 {
 	growth := s.lastV - s.firstV + s.beforeRestarts
 	sampled := float64(s.lastT-s.firstT) / 1e9
 	between := sampled / float64(s.n-1)
-	toStart := float64(s.firstT-start) / 1e9
-	toEnd := float64(end-s.lastT) / 1e9
-	if growth > 0 && s.firstV >= 0 {
-		toStart = min(toStart, sampled*s.firstV/growth)
-	}
-	covered := sampled
-	for _, gap := range [...]float64{toStart, toEnd} {
-		if gap < between*1.1 {
-			covered += gap
-		} else {
-			covered += between / 2
+	reach := func(gap int64) float64 {
+		if g := float64(gap) / 1e9; g < between*1.1 {
+			return g
 		}
+		return between / 2
 	}
-	return growth * covered / sampled / (float64(end-start) / 1e9)
+	before, after := reach(s.firstT-start), reach(end-s.lastT)
+	if growth > 0 && s.firstV >= 0 {
+		before = min(before, sampled*s.firstV/growth)
+	}
+	return growth * (before + sampled + after) / sampled / (float64(end-start) / 1e9)
 }
 
 // values are the values themselves, for quantiles.

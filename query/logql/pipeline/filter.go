@@ -121,20 +121,19 @@ func both(left, right logql.LabelFilter, join func(l, r condition) condition) (c
 }
 
 // numeric compares a label as a number. A line without the label does not
-// pass; one whose label is no number does, with an error; one that has an error
-// already passes, for only a filter by text may drop it.
+// pass; one whose label is no number does, with an error, unless it has one
+// already: the first is told. It does not see errors, only a filter by text does.
 func numeric(name string, op logql.CompareOp, want float64, parse func(string) (float64, error)) condition {
 	return func(w *work) bool {
-		if w.err != "" {
-			return true
-		}
-		text, ok := w.lookup(name)
-		if !ok {
+		i := w.find(name)
+		if i < 0 || w.entries[i].category == gone {
 			return false
 		}
-		v, err := parse(text)
+		v, err := parse(w.entries[i].value)
 		if err != nil {
-			w.fail(ErrFilter, err.Error())
+			if w.err == "" {
+				w.fail(ErrFilter, err.Error())
+			}
 			return true
 		}
 		return compare(op, v, want)

@@ -118,7 +118,7 @@ func (j *jsonStage) set(raw string, escaped bool) {
 		j.buf = unescape(j.buf[:0], raw)
 		raw = string(j.buf)
 	}
-	j.w.set(name, raw, parsed)
+	j.w.set(name, raw)
 }
 
 // jsonPaths makes labels of the values that its paths point at. Objects and

@@ -150,34 +150,10 @@ func (s *Sampler) unwrapped(w *work) (float64, bool) {
 	return v, true
 }
 
-// wantsErrors says that a query is about lines with errors: it groups by
-// __error__, or filters for lines that have one.
+// wantsErrors says that a query is about errors: it groups by __error__.
 func wantsErrors(o SampleOptions) bool {
-	if g := o.Grouping; g != nil && !g.Without && slices.Contains(g.Labels, ErrorLabel) {
-		return true
-	}
-	for _, s := range o.Stages {
-		if f, ok := s.(*logql.LabelFilterStage); ok && demandsError(f.Filter) {
-			return true
-		}
-	}
-	if o.Unwrap != nil {
-		return slices.ContainsFunc(o.Unwrap.Filters, demandsError)
-	}
-	return false
-}
-
-// demandsError says that only lines with an error pass f.
-func demandsError(f logql.LabelFilter) bool {
-	switch f := f.(type) {
-	case *logql.StringFilter:
-		return f.Name == ErrorLabel && !f.Matches("")
-	case *logql.AndFilter:
-		return demandsError(f.Left) || demandsError(f.Right)
-	case *logql.OrFilter:
-		return demandsError(f.Left) && demandsError(f.Right)
-	}
-	return false
+	g := o.Grouping
+	return g != nil && !g.Without && slices.Contains(g.Labels, ErrorLabel)
 }
 
 // PipelineError says that a query for numbers met a line that a stage had an

@@ -286,7 +286,7 @@ func (l labelFormat) apply(w *work) bool {
 			w.fail(ErrTemplate, reason(err))
 			continue
 		}
-		w.set(a.name, text, parsed)
+		w.set(a.name, text)
 	}
 	return true
 }
@@ -298,7 +298,7 @@ func rename(w *work, from, to string) {
 	if i := w.find(from); i >= 0 && w.entries[i].category != gone {
 		e := w.entries[i]
 		w.removeAt(i)
-		w.set(to, e.value, e.category)
+		w.set(to, e.value)
 	}
 }
 

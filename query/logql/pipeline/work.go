@@ -22,7 +22,8 @@ const (
 	ErrSample   = "SampleExtractionErr"
 )
 
-// extracted is put behind a parsed label's name that the stream has already.
+// extracted is put behind a parsed label's name that the stream or the metadata
+// has already.
 const extracted = "_extracted"
 
 type category uint8
@@ -70,7 +71,7 @@ type base struct {
 	entries []entry
 	names   bloom
 	renamed bool        // a label of the metadata has another name than it came with
-	all     *labels.Set // of both, without empty values, made when it is asked for
+	all     *labels.Set // of both, made when it is asked for
 }
 
 type basePair struct{ stream, metadata *labels.Set }
@@ -101,6 +102,8 @@ type work struct {
 	list  []labels.Label
 	order permutation
 	fold  permutation
+	name  []byte
+	keys  keys
 }
 
 func newWork(t *labels.Table) *work {
@@ -217,8 +220,9 @@ func (w *work) get(name string) string {
 	return v
 }
 
-// set gives the label name a value, whatever it was before.
-func (w *work) set(name, value string, c category) {
+// set gives the label name a value, whatever it was before. It is of the parsed
+// ones from then on.
+func (w *work) set(name, value string) {
 	switch name {
 	case ErrorLabel:
 		w.err = value
@@ -229,20 +233,14 @@ func (w *work) set(name, value string, c category) {
 	}
 	i := w.find(name)
 	if i < 0 {
-		w.append(entry{name, value, c})
-		if c < parsed {
-			w.changed[c] = true
-		}
+		w.append(entry{name, value, parsed})
 		return
 	}
 	e := &w.entries[i]
 	if e.category < parsed {
 		w.changed[e.category] = true
 	}
-	if c < parsed {
-		w.changed[c] = true
-	}
-	e.value, e.category = value, c
+	e.value, e.category = value, parsed
 }
 
 func (w *work) remove(name string) {
@@ -267,12 +265,12 @@ func (w *work) removeAt(i int) {
 	e.category = gone
 }
 
-// extractedName is the name that a parser's label gets: another one if the
-// stream has a label of that name.
+// extractedName is the name that a parser's label gets: another one if the line
+// came with a label of that name, which was not taken away.
 func (w *work) extractedName(name string) string {
 	if w.base.names.has(name) {
-		if _, ok := w.stream.Lookup(name); ok {
-			return name + extracted
+		if i := w.find(name); i >= 0 && i < len(w.base.entries) && w.entries[i].category != gone {
+			return w.keys.label(append(append(w.name[:0], name...), extracted...))
 		}
 	}
 	return name
@@ -290,7 +288,7 @@ func (w *work) extract(name, value string, want names, first bool) {
 			return
 		}
 	}
-	w.set(name, value, parsed)
+	w.set(name, value)
 }
 
 // reserved says that name is of what the stages tell of a line: no line can say
@@ -335,8 +333,8 @@ func (w *work) addErrors() {
 	}
 }
 
-// all is the one set of the labels of all categories, without those that are
-// empty and the one named except: a series' labels.
+// all is the one set of the labels of all categories without those named: a
+// series' labels.
 func (w *work) all(except []string) *labels.Set {
 	plain := len(except) == 0 && len(w.entries) == len(w.base.entries) && !w.changed[stream] && !w.changed[metadata] && w.err == "" && w.details == ""
 	if plain && w.base.all != nil {
@@ -345,7 +343,7 @@ func (w *work) all(except []string) *labels.Set {
 	w.list = w.list[:0]
 	for i := range w.entries {
 		e := &w.entries[i]
-		if e.category != gone && e.value != "" && !slices.Contains(except, e.name) {
+		if e.category != gone && !slices.Contains(except, e.name) {
 			w.list = append(w.list, labels.Label{Name: e.name, Value: e.value})
 		}
 	}
@@ -357,12 +355,11 @@ func (w *work) all(except []string) *labels.Set {
 	return set
 }
 
-// only is the set of the labels named, which are in order, without those that
-// are empty.
+// only is the set of the labels named, which are in order, as far as they are there.
 func (w *work) only(names []string) *labels.Set {
 	w.list = w.list[:0]
 	for _, n := range names {
-		if v := w.get(n); v != "" {
+		if v, ok := w.lookup(n); ok {
 			w.list = append(w.list, labels.Label{Name: n, Value: v})
 		}
 	}

@@ -2,6 +2,7 @@
 package readtest
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -231,4 +232,36 @@ func insertLines(t testing.TB, conn driver.Conn) {
 	)
 	corrected.RequestID, corrected.Attribution, corrected.Revision = Cold, "window", 2
 	Insert(t, conn, schema.Logs, corrected)
+}
+
+// Many fills conn with three million lines of 200 functions of namespace n, f0
+// to f199: ten lines a request, a request each 200 ms, every tenth told of by
+// nobody, all in one day. Request i is of function i mod 200, and its ID is the
+// MD5 of i. It gives the time of the first.
+func Many(t testing.TB, conn driver.Conn) time.Time {
+	t.Helper()
+	const lines, blocks = 3_000_000, 6
+	begin := time.Date(2026, 5, 4, 0, 0, 0, 0, time.UTC)
+	for n := range blocks {
+		from, count := n*lines/blocks, lines/blocks
+		for _, sql := range []string{
+			`INSERT INTO logs (tenant, namespace, function, version, instance, ts, stream, request_id, attribution, body, file_id, offset, revision)
+			SELECT 'default', 'n', concat('f', toString(intDiv(number, 10) %% 200)), 'v', concat('i', toString(intDiv(number, 10) %% 2000)),
+				fromUnixTimestamp64Nano(%[1]d + toInt64(number) * 20000000, 'UTC'), 'stdout', hex(MD5(toString(intDiv(number, 10)))), 'explicit',
+				concat('INFO handled ', toString(cityHash64(number)), ' in a while, and went on to the next'), intDiv(number, 10) %% 2000, number, 1 FROM numbers(%[2]d, %[3]d)`,
+			`INSERT INTO invocations (tenant, namespace, function, instance, started_at, ended_at, request_id, status)
+			SELECT 'default', 'n', concat('f', toString(number %% 200)), concat('i', toString(number %% 2000)),
+				fromUnixTimestamp64Nano(%[1]d + toInt64(number) * 200000000, 'UTC') AS s, s + 0.5, hex(MD5(toString(number))), 'ok'
+			FROM numbers(intDiv(%[2]d, 10), intDiv(%[3]d, 10)) WHERE number %% 10 != 9`,
+			`INSERT INTO cold_starts (tenant, namespace, function, instance, demanded_at, ready_at, request_id)
+			SELECT 'default', 'n', concat('f', toString(number %% 200)), concat('i', toString(number)),
+				fromUnixTimestamp64Nano(%[1]d + toInt64(number) * 200000000, 'UTC') AS s, s + 0.1, hex(MD5(toString(number)))
+			FROM numbers(2000) WHERE %[2]d = 0 AND %[3]d > 0`,
+		} {
+			if err := conn.Exec(t.Context(), fmt.Sprintf(sql, begin.UnixNano(), from, count)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return begin
 }

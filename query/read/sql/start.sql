@@ -1,4 +1,4 @@
--- The starts of one instance: one, unless it came back after it had stopped.
+-- The starts of instances: one each, unless it came back after it had stopped.
 SELECT
     namespace,
     function,
@@ -20,11 +20,12 @@ SELECT
     registry,
     region,
     memory_limit,
-    clock_offset_ns
+    clock_offset_ns,
+    memory_peak
 FROM cold_starts FINAL
 WHERE tenant = {tenant:String}
     AND namespace = {namespace:String}
-    AND function = {function:String}
-    AND instance = {instance:String}
+    AND ({function:String} = '' OR function = {function:String})
+    AND instance IN {instances:Array(String)}
 ORDER BY coalesce(demanded_at, ready_at, stopped_at), life
 LIMIT {limit:UInt32}

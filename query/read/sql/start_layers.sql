@@ -1,4 +1,4 @@
--- The layers of one instance's image.
+-- The layers of the images of instances.
 SELECT
     namespace,
     function,
@@ -13,7 +13,7 @@ SELECT
 FROM layers FINAL
 WHERE tenant = {tenant:String}
     AND namespace = {namespace:String}
-    AND function = {function:String}
-    AND instance = {instance:String}
+    AND ({function:String} = '' OR function = {function:String})
+    AND instance IN {instances:Array(String)}
 ORDER BY download_start IS NULL, download_start, digest
 LIMIT {rows:UInt32}

@@ -1,4 +1,4 @@
--- The phases of one instance's start.
+-- The phases of the starts of instances.
 SELECT
     namespace,
     function,
@@ -11,7 +11,7 @@ SELECT
 FROM phases FINAL
 WHERE tenant = {tenant:String}
     AND namespace = {namespace:String}
-    AND function = {function:String}
-    AND instance = {instance:String}
+    AND ({function:String} = '' OR function = {function:String})
+    AND instance IN {instances:Array(String)}
 ORDER BY start, end, phase
 LIMIT {rows:UInt32}

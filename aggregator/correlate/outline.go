@@ -1,0 +1,260 @@
+package correlate
+
+import (
+	"slices"
+	"sort"
+	"strings"
+	"time"
+	"unsafe"
+
+	"github.com/coldscope/coldscope/internal/faas"
+)
+
+// outline is what stays of lines whose text is forgotten: when they were, what
+// they name, and whose they are held to be. That is enough to see whether a
+// fact that comes late changes any of them. Only those it does change are
+// asked for in the store, where what they say is. Lines of one instance that
+// follow each other and belong to the same are one outline.
+type outline struct {
+	owner       *instance // nil once it is forgotten
+	from, to    time.Time // of the first and the last of the lines
+	latest      time.Time // to, of this one and those before it
+	names       []string  // IDs that each of the lines carries
+	requestID   string
+	attribution faas.Attribution
+	candidates  []string
+}
+
+const (
+	// maxOutline is how far apart an outline's lines may be: what changes one of
+	// them has all of them read.
+	maxOutline = time.Second
+	// Of lines that name more than this there is no outline.
+	maxOutlineNames, maxOutlineBytes = 4, 256
+)
+
+func (o *outline) gone() bool { return o.owner == nil }
+
+func (o *outline) size() int {
+	const each = int(unsafe.Sizeof(outline{})) + 32 // the pointers to it
+	n := each + int(unsafe.Sizeof(""))*(len(o.names)+len(o.candidates))
+	for _, id := range o.names {
+		n += len(id)
+	}
+	return n
+}
+
+// tells reports whether o says of a line what r does.
+func (o *outline) tells(r *remembered) bool {
+	return o.attribution == r.attribution && o.requestID == r.requestID && o.carries(r.line) && slices.Equal(o.candidates, r.candidates)
+}
+
+// carries reports whether o's names are those that the line carries: its
+// sender's first.
+func (o *outline) carries(l *faas.Line) bool {
+	names := o.names
+	if l.RequestID != "" {
+		if len(names) == 0 || names[0] != l.RequestID {
+			return false
+		}
+		names = names[1:]
+	}
+	return slices.Equal(names, l.Named)
+}
+
+// outline keeps what can be kept of a line that is not remembered any more, and
+// reports whether it could.
+func (c *Correlator) outline(i *instance, r *remembered) bool {
+	t := r.time
+	at := len(i.outlines)
+	if at > 0 && i.outlines[at-1].from.After(t) {
+		at = sort.Search(at, func(n int) bool { return i.outlines[n].from.After(t) })
+	}
+	if at > 0 && i.joins(i.outlines[at-1], r) {
+		if o := i.outlines[at-1]; t.After(o.to) {
+			o.to = t
+			i.measure(at - 1)
+		}
+		return true
+	}
+	if at < len(i.outlines) && i.joins(i.outlines[at], r) {
+		i.outlines[at].from = t
+		return true
+	}
+	o := &outline{owner: i, from: t, to: t, requestID: r.requestID, attribution: r.attribution, candidates: r.candidates}
+	if !o.name(r.line) {
+		return false
+	}
+	i.outlines = slices.Insert(i.outlines, at, o)
+	i.measure(at)
+	c.outlines.push(o)
+	c.outlined += o.size()
+	c.memory += o.size()
+	return true
+}
+
+// name keeps copies of the IDs that the line carries, if they are not too many:
+// its own are parts of whole pushes.
+func (o *outline) name(l *faas.Line) bool {
+	n, bytes := len(l.Named), 0
+	for _, id := range l.Named {
+		bytes += len(id)
+	}
+	if l.RequestID != "" {
+		n, bytes = n+1, bytes+len(l.RequestID)
+	}
+	if n == 0 {
+		return true
+	}
+	if n > maxOutlineNames || bytes > maxOutlineBytes {
+		return false
+	}
+	o.names = make([]string, 0, n)
+	if l.RequestID != "" {
+		o.names = append(o.names, l.RequestID)
+	}
+	o.names = append(o.names, l.Named...)
+	for n, id := range o.names {
+		o.names[n] = strings.Clone(id)
+		if id == o.requestID {
+			o.requestID = o.names[n]
+		}
+	}
+	return true
+}
+
+// joins reports whether a line can be one of o's: it is said of both, and of
+// all between them, for the same reason.
+func (i *instance) joins(o *outline, r *remembered) bool {
+	from, to := o.from, o.to
+	if r.time.Before(from) {
+		from = r.time
+	}
+	if r.time.After(to) {
+		to = r.time
+	}
+	return !o.gone() && to.Sub(from) <= maxOutline && o.tells(r) && (from.Equal(to) || i.slack == 0 && i.even(from, to))
+}
+
+// even reports whether nothing begins between two times: of the invocations
+// that are open then, or have ended lately, there can only be fewer at the second.
+func (i *instance) even(from, to time.Time) bool {
+	from, to = i.line(from), i.line(to)
+	if i.before(from) != i.before(to) {
+		return false
+	}
+	if len(i.lives) < 2 {
+		return true
+	}
+	one, _ := i.lifeAt(from)
+	other, _ := i.lifeAt(to)
+	return one == other
+}
+
+// measure brings latest up to date after the outline at n was put in, or is longer.
+func (i *instance) measure(n int) {
+	for ; n < len(i.outlines); n++ {
+		latest := i.outlines[n].to
+		if n > 0 && i.outlines[n-1].latest.After(latest) {
+			latest = i.outlines[n-1].latest
+		}
+		i.outlines[n].latest = latest
+	}
+}
+
+// stir notes that a fact may have changed whose the lines from a time on are.
+func (i *instance) stir(from time.Time) {
+	if !i.stirred || from.Before(i.stirredFrom) {
+		i.stirred, i.stirredFrom = true, from
+	}
+}
+
+// reviewOutlines asks for the lines of those outlines which facts have changed.
+func (c *Correlator) reviewOutlines(i *instance) {
+	if !i.stirred {
+		return
+	}
+	i.stirred = false
+	moved := false
+	for n := len(i.outlines) - 1; n >= 0 && !i.outlines[n].latest.Before(i.stirredFrom); n-- {
+		o := i.outlines[n]
+		// What is older than dropped is asked for anyway.
+		if o.to.Before(i.stirredFrom) || !o.to.After(i.horizon) || !o.to.After(i.dropped) || !i.moved(o, c.cfg.Grace) {
+			continue
+		}
+		c.overdue(i, o.from, o.to)
+		c.freeOutline(o)
+		moved = true
+	}
+	if moved {
+		i.outlines = slices.DeleteFunc(i.outlines, (*outline).gone)
+		i.measure(0)
+	}
+}
+
+// moved reports whether some line of o may belong elsewhere by what is known now.
+func (i *instance) moved(o *outline, grace time.Duration) bool {
+	line := faas.Line{Named: o.names}
+	from := o.from
+	if !from.After(i.horizon) {
+		from = i.horizon.Add(1)
+	}
+	for _, t := range []time.Time{from, o.to} {
+		r := remembered{line: &line, time: t, requestID: o.requestID, attribution: o.attribution, candidates: o.candidates}
+		if i.attribute(&r, grace) {
+			return true
+		}
+	}
+	return !from.Equal(o.to) && o.attribution != faas.AttributionExplicit && (i.slack > 0 || !i.even(from, o.to))
+}
+
+// outlined reports whether there is an outline of the line.
+func (i *instance) outlined(r *remembered) bool {
+	n := sort.Search(len(i.outlines), func(n int) bool { return i.outlines[n].from.After(r.time) }) - 1
+	for ; n >= 0 && !i.outlines[n].latest.Before(r.time); n-- {
+		if o := i.outlines[n]; !o.gone() && !o.to.Before(r.time) && o.tells(r) {
+			return true
+		}
+	}
+	return false
+}
+
+// remembers reports whether the line is one that is remembered as a whole.
+func (i *instance) remembers(r *remembered) bool {
+	for n := i.search(r.time); n < len(i.lines) && i.lines[n].time.Equal(r.time); n++ {
+		if l := i.lines[n].line; l != nil && l.FileID == r.line.FileID && l.Offset == r.line.Offset {
+			return true
+		}
+	}
+	return false
+}
+
+// dropOutline forgets the oldest outline: of its lines nothing is known then.
+func (c *Correlator) dropOutline() {
+	o := c.outlines.pop()
+	i := o.owner
+	if i == nil {
+		return
+	}
+	if o.to.After(i.dropped) {
+		i.dropped = o.to
+	}
+	c.freeOutline(o)
+	n := 0
+	for n < len(i.outlines) && i.outlines[n].gone() {
+		i.outlines[n] = nil
+		n++
+	}
+	i.outlines = i.outlines[n:]
+}
+
+// freeOutline takes an outline's memory back; its times stay, it may lie among others.
+func (c *Correlator) freeOutline(o *outline) {
+	if o.gone() {
+		return
+	}
+	c.memory -= o.size()
+	c.outlined -= o.size()
+	c.outlines.dead++
+	*o = outline{from: o.from, to: o.to, latest: o.latest}
+}
