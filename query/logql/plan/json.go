@@ -6,11 +6,12 @@ import (
 	"github.com/coldscope/coldscope/query/logql"
 )
 
-// jsonView is what SQL sees of lines that the json parser has gone through. It
-// does not see all that the parser does, but knows where: such lines are bad,
+// jsonView is what SQL sees of lines that the json parser may have gone through.
+// It does not see all that the parser does, but knows where: such lines are bad,
 // and if there is one the lines have to be evaluated one by one.
 type jsonView struct {
 	b       *builder
+	parsed  bool     // there is the parser
 	valid   bool     // lines with an error are left out
 	errors  bool     // lines with an error are lines like others
 	filters []string // that lines have to pass; they count before, where they are bad
@@ -26,18 +27,17 @@ const jsonObject = "(isValidJSON(body) AND JSONType(body) = 'Object')"
 // say of its labels behind it.
 func (b *builder) view(stages []logql.Stage) (*jsonView, bool) {
 	v := &jsonView{b: b, dropped: map[string]bool{}, seen: map[string]bool{}}
-	parsed := false
 	for _, s := range stages {
 		switch s := s.(type) {
 		case *logql.JSONParser:
-			if parsed || len(s.Fields) > 0 || len(v.dropped) > 0 {
+			if v.parsed || len(s.Fields) > 0 || len(v.dropped) > 0 {
 				return nil, false
 			}
-			parsed = true
+			v.parsed = true
 		case *logql.DropLabels:
 			for _, c := range s.Labels {
 				v.dropped[c.Name] = true
-				v.errors = v.errors || c.Name == "__error__" && c.Matcher == nil && parsed
+				v.errors = v.errors || c.Name == "__error__" && c.Matcher == nil && v.parsed
 			}
 		case *logql.LabelFilterStage:
 			if f, ok := s.Filter.(*logql.StringFilter); ok && f.Name == "__error__" && f.Op == logql.MatchEqual && f.Value == "" {
@@ -53,14 +53,14 @@ func (b *builder) view(stages []logql.Stage) (*jsonView, bool) {
 			return nil, false
 		}
 	}
-	if !parsed {
-		return nil, false
-	}
 	return v, true
 }
 
 // finish makes filters and doubts of how lines with errors are taken.
 func (v *jsonView) finish() (passes, bad string) {
+	if !v.parsed {
+		return and1(v.filters), "(" + strings.Join(v.bad, " OR ") + ")"
+	}
 	// Keys that the engine compares otherwise: with escapes, or with what our
 	// parser takes off their ends.
 	v.bad = append(v.bad, `match(body, '\\\\[^"]*"\\s*:|"[^!-~][^"]*"\\s*:|[^!-~]"\\s*:')`)
@@ -72,11 +72,15 @@ func (v *jsonView) finish() (passes, bad string) {
 	if v.valid {
 		v.filters = append(v.filters, jsonObject)
 	}
-	passes = "1"
-	if len(v.filters) > 0 {
-		passes = strings.Join(v.filters, " AND ")
+	return and1(v.filters), "(" + strings.Join(v.bad, " OR ") + ")"
+}
+
+// and1 is all of the conditions, of which there may be none.
+func and1(conditions []string) string {
+	if len(conditions) == 0 {
+		return "1"
 	}
-	return passes, "(" + strings.Join(v.bad, " OR ") + ")"
+	return strings.Join(conditions, " AND ")
 }
 
 // simple says that a label of that name is made of the object's own member of
@@ -101,22 +105,27 @@ func (v *jsonView) member(name string) (kind, raw string) {
 	return "toString(JSONType(body, " + key + "))", "JSONExtractRaw(body, " + key + ")"
 }
 
-// text is the SQL of a label's text behind the parser.
+// text is the SQL of a label's text: that which the line has without the parser,
+// or else the one that the parser finds.
 func (v *jsonView) text(name string) (string, bool) {
 	if v.dropped[name] {
 		return "", false
 	}
+	own := v.b.label(name)
+	if !v.parsed {
+		return own, true
+	}
 	if l := byName[name]; l != nil && l.Kind == Stream {
-		// A stream's label stays what it is, if the stream has it.
-		v.doubt("stream ", name, "("+l.expr+" = '' AND position(body, "+v.b.text(`"`+name+`"`)+") > 0)")
-		return l.expr, true
+		v.doubt("stream ", name, "("+own+" = '' AND position(body, "+v.b.text(`"`+name+`"`)+") > 0)")
+		return own, true
 	}
 	if !simple(name) || v.isFact(name) {
 		return "", false
 	}
 	kind, raw := v.member(name)
-	v.doubt("text ", name, "("+kind+" = 'Double' OR "+kind+" = 'String' AND position("+raw+`, '\\') > 0)`)
-	return "multiIf(" + kind + " = 'String', JSONExtractString(body, " + v.b.text(name) + "), " + kind + " IN ('Int64', 'UInt64', 'Bool'), " + raw + ", " + v.b.label(name) + ")", true
+	// An empty text is a label, too, which SQL cannot tell from none.
+	v.doubt("text ", name, "("+own+" = '' AND ("+kind+" = 'Double' OR "+kind+" = 'String' AND (position("+raw+`, '\\') > 0 OR `+raw+` = '""')))`)
+	return "multiIf(" + own + " != '', " + own + ", " + kind + " = 'String', JSONExtractString(body, " + v.b.text(name) + "), " + kind + " IN ('Int64', 'UInt64', 'Bool'), " + raw + ", '')", true
 }
 
 func (v *jsonView) isFact(name string) bool { l := byName[name]; return l != nil && l.Kind == Fact }
@@ -144,25 +153,32 @@ func (v *jsonView) both(left, right logql.LabelFilter, join string) (string, boo
 	return "(" + l + join + r + ")", ok && ok2
 }
 
+// plainNumber are texts that are numbers to everybody.
+const plainNumber = `'^-?[0-9]{1,15}(\\.[0-9]{1,15})?$'`
+
 // number is the SQL of the number that a label is, and that there is one.
 func (v *jsonView) number(name string) (value, there string, ok bool) {
-	if v.dropped[name] || !simple(name) || byName[name] != nil {
+	if v.dropped[name] || v.isFact(name) || v.parsed && (!simple(name) || byName[name] != nil) {
 		return "", "", false
+	}
+	own := v.b.label(name)
+	v.doubt("own ", name, "("+own+" != '' AND NOT match("+own+", "+plainNumber+"))")
+	if !v.parsed {
+		return "toFloat64OrZero(" + own + ")", own + " != ''", true
 	}
 	kind, raw := v.member(name)
 	isNumber := kind + " IN ('Int64', 'UInt64', 'Double')"
-	// A text that may be a number or an error, or a label that the line has
-	// without the parser.
-	v.doubt("number ", name, "("+kind+" IN ('String', 'Bool') OR NOT "+isNumber+" AND "+v.b.label(name)+" != '')")
-	return "toFloat64OrZero(" + raw + ")", isNumber, true
+	// A text that may be a number or an error.
+	v.doubt("number ", name, "("+own+" = '' AND "+kind+" IN ('String', 'Bool'))")
+	return "toFloat64OrZero(if(" + own + " != '', " + own + ", " + raw + "))", "(" + own + " != '' OR " + isNumber + ")", true
 }
 
-// jsonRange is the values of e behind a json parser, as aggregate functions of
-// lines that pass: value, how many, and how many lines are bad. by are the
+// jsonRange is the values of e behind a json parser, or of labels that lines
+// say themselves, as aggregate functions of lines that pass: value, how many, and how many lines are bad. by are the
 // labels of the groups.
 func (b *builder) jsonRange(e *logql.RangeAggregation, stages []logql.Stage, by []string) (value, lines, bad string, groups []string, ok bool) {
 	v, ok := b.view(stages)
-	if !ok {
+	if !ok || !v.parsed && e.Range.Unwrap == nil {
 		return "", "", "", nil, false
 	}
 	for _, name := range by {
