@@ -231,7 +231,7 @@ func FuzzStages(f *testing.F) {
 			if okAll != okSome || all != some {
 				t.Fatalf("pipeline %d on %q: %g %t of all labels, %g %t of some", i, line, all, okAll, some, okSome)
 			}
-			for _, n := range []string{"a_extracted", "ip", "w"} {
+			for _, n := range []string{"a_extracted", "ip", "ip_extracted", "w"} {
 				if okAll && set.Get(n) != by.Get(n) {
 					t.Fatalf("pipeline %d on %q: %s is %q of all labels, %q of some", i, line, n, set.Get(n), by.Get(n))
 				}

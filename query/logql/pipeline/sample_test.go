@@ -14,7 +14,7 @@ func sampler(t testing.TB, stages []logql.Stage, few bool, tab *labels.Table) *S
 	t.Helper()
 	o := SampleOptions{Stages: stages, Value: Bytes}
 	if few {
-		o.Grouping = &logql.Grouping{Labels: []string{"ip", "a_extracted", "w", "ip"}}
+		o.Grouping = &logql.Grouping{Labels: []string{"ip", "a_extracted", "w", "ip", "ip_extracted"}}
 	}
 	s, err := NewSampler(o, tab)
 	if err != nil {
