@@ -2,6 +2,7 @@ package aggregator
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"testing"
 	"testing/iotest"
@@ -24,7 +25,7 @@ func TestFill(t *testing.T) {
 			}
 		}
 	}
-	if err := fill(new(bytes.Buffer), iotest.ErrReader(io.ErrUnexpectedEOF), 10); err != io.ErrUnexpectedEOF {
+	if err := fill(new(bytes.Buffer), iotest.ErrReader(io.ErrUnexpectedEOF), 10); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Error(err)
 	}
 }

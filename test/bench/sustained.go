@@ -73,6 +73,9 @@ func (b *bench) sustained(ctx context.Context, name string, rate int) error {
 		return err
 	}
 	b.judge(name, rate, samples)
+	if probes.unread > 0 {
+		b.add(Result{Name: name + ", latency", Figure: float64(probes.unread), Unit: "probes", State: "over", Note: "could not be read within " + probePatience.String()})
+	}
 	return nil
 }
 
