@@ -125,7 +125,7 @@ func (f *askFlags) run(cmd *cobra.Command, logql string) error {
 		return err
 	}
 	if len(result.Streams)+len(result.Series) == 0 {
-		return errNothing
+		return nothing("the query gives nothing")
 	}
 	return nil
 }

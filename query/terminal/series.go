@@ -47,7 +47,7 @@ func last(s *client.Series) float64 {
 }
 
 // Matrix draws values over time: a graph of one series, or a row with a small
-// one for each of several, all on the same scale.
+// one for each of several, all on the same scale; nothing if there are no values.
 func Matrix(w io.Writer, series []client.Series, o Options) error {
 	s := newScreen(o)
 	var points int
@@ -55,8 +55,7 @@ func Matrix(w io.Writer, series []client.Series, o Options) error {
 		points += len(series[i].Points)
 	}
 	if points == 0 {
-		s.line(s.paint(dim, "No values."))
-		return s.flush(w)
+		return nil
 	}
 	common, names := seriesNames(series)
 	s.common(common)
