@@ -260,3 +260,64 @@ func TestBrokenPipe(t *testing.T) {
 		t.Errorf("%q %v %s", out, err, stderr.String())
 	}
 }
+
+// TestQuery asks with LogQL in every way.
+func TestQuery(t *testing.T) {
+	s := newSite(t)
+	checkout := faas.Ref{Namespace: "shop", Function: "checkout", Version: "v1", Instance: "checkout-7d9f-abcde"}
+	s.write(t, cart, faas.Stdout, numbered(0, 30)...)
+	s.write(t, checkout, faas.Stderr, "level=error status=500 user=\u202eann", "level=info status=200 user=bob")
+	eventually(t, "the lines can be found", func() bool {
+		return strings.Count(s.run(t, "logs", "-n", "0", "-o", "json").stdout, "\n") == 32
+	})
+	ask := func(args ...string) string {
+		t.Helper()
+		r := s.run(t, append([]string{"query"}, args...)...)
+		r.want(t, fmt.Sprint(args), 0)
+		return r.stdout
+	}
+	if out := ask(`{function="cart"}`, "-o", "raw", "-n", "3"); out != "line 27\nline 28\nline 29\n" {
+		t.Errorf("the newest lines: %q", out)
+	}
+	if out := ask(`{namespace="shop"} | logfmt | status >= 500`); !strings.Contains(out, `shop/checkout …-7d9f-abcde ERROR level=error status=500 user=\u202eann`) || strings.Count(out, "\n") != 1 {
+		t.Errorf("text: %s", out)
+	}
+	var line struct {
+		Time   time.Time `json:"ts"`
+		Labels map[string]string
+		Line   string
+	}
+	if out := ask(`{function="checkout"} |= "bob"`, "-o", "json"); json.Unmarshal([]byte(out), &line) != nil || line.Labels["function"] != "checkout" || line.Line != "level=info status=200 user=bob" || time.Since(line.Time) > time.Hour {
+		t.Errorf("JSON: %s", out)
+	}
+	if out := ask(`sum by (function) (count_over_time({namespace="shop"}[1h]))`, "--instant"); !strings.Contains(out, "FUNCTION  VALUE\n") || !strings.Contains(out, "cart         30  █") || !strings.Contains(out, "checkout      2  █") {
+		t.Errorf("a vector: %s", out)
+	}
+	if out := ask(`sum(count_over_time({namespace="shop"}[1h]))`, "--instant", "-o", "raw"); out != "32\n" {
+		t.Errorf("a value: %q", out)
+	}
+	if out := ask(`sum by (function) (count_over_time({namespace="shop"}[1h]))`, "--since", "10m"); !strings.Contains(out, "FUNCTION    LAST    MEAN     MAX") || !strings.Contains(out, "cart          30") {
+		t.Errorf("a matrix: %s", out)
+	}
+	if out := ask(`sum(count_over_time({namespace="shop"}[1h]))`, "--since", "10m"); !strings.Contains(out, "      32 │") || !strings.Contains(out, "last 32 · mean ") {
+		t.Errorf("a graph: %s", out)
+	}
+	var series struct {
+		Labels map[string]string
+		Values []struct {
+			Time  time.Time `json:"ts"`
+			Value string
+		}
+	}
+	out := ask(`sum by (function) (count_over_time({function="cart"}[1h]))`, "--since", "10m", "--step", "1m", "-o", "json")
+	if err := json.Unmarshal([]byte(out), &series); err != nil || series.Labels["function"] != "cart" || len(series.Values) == 0 || series.Values[len(series.Values)-1].Value != "30" {
+		t.Errorf("a matrix in JSON: %v %s", err, out)
+	}
+	if out := ask(`sum by (function) (count_over_time({function="cart"}[1h]))`, "--instant", "-o", "logfmt"); !strings.Contains(out, " function=cart value=30\n") {
+		t.Errorf("logfmt: %s", out)
+	}
+	s.run(t, "query", `{function="nobody"}`).want(t, "nothing", exitNothing, "gives nothing")
+	s.run(t, "query", `{function=}`).want(t, "no LogQL", exitUsage, "parse error")
+	s.run(t, "query", `{function="cart"}`, "--since", "1h", "--until", "2h").want(t, "no range", exitUsage, "--until is not later")
+	s.run(t, "query", `{function="cart"}`, "--since", "x").want(t, "no time", exitUsage, "neither a time nor a duration")
+}
