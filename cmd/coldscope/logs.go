@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -191,41 +190,25 @@ func (f *logsFlags) oneFunction() bool { return f.filter.Function != "" && f.fil
 
 // goOn shows the newest lines and those that come, until it is interrupted.
 func (f *logsFlags) goOn(cmd *cobra.Command, c *client.Client) error {
-	w, notes := cmd.OutOrStdout(), cmd.ErrOrStderr()
-	ctx, cancel := context.WithCancel(cmd.Context())
-	defer cancel()
-	if out, ok := w.(*os.File); ok {
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			awaitHangUp(ctx, out, cancel)
-		}()
-		defer func() { cancel(); <-done }()
-	}
-	p := f.printer(w, f.options(w), f.ids, f.oneFunction())
 	before := f.limit
 	if before == 0 {
 		before = client.AllLines
 	}
-	err := c.Tail(ctx, f.filter, before, func(e client.TailEvent) error {
-		switch {
-		case e.Line != nil && !e.Line.Corrected: // else it is on the screen already
-			return printLine(p, &e.Line.FoundLine)
-		case e.Lost != nil:
-			fmt.Fprintf(notes, "coldscope: %s; trying again\n", terminal.Clean(e.Lost.Error()))
-		case e.Again:
-			fmt.Fprintln(notes, "coldscope: connected again")
-		case e.Problem != "":
-			fmt.Fprintln(notes, "coldscope:", terminal.Clean(e.Problem))
-		case e.Skipped:
-			fmt.Fprintf(notes, "coldscope: %d lines are left out: they come faster than they can be shown\n", *e.Lines)
-		}
-		return nil
+	return f.following(cmd, func(ctx context.Context, w, notes io.Writer) error {
+		p := f.printer(w, f.options(w), f.ids, f.oneFunction())
+		return c.Tail(ctx, f.filter, before, func(e client.TailEvent) error {
+			switch {
+			case e.Line != nil && !e.Line.Corrected: // else it is on the screen already
+				return printLine(p, &e.Line.FoundLine)
+			case e.Problem != "":
+				fmt.Fprintln(notes, "coldscope:", terminal.Clean(e.Problem))
+			case e.Skipped:
+				fmt.Fprintf(notes, "coldscope: %d lines are left out: they come faster than they can be shown\n", *e.Lines)
+			}
+			noteConnection(notes, e.Lost, e.Again)
+			return nil
+		})
 	})
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
 }
 
 func printLine(p *printer, l *read.FoundLine) error {

@@ -80,7 +80,7 @@ type following struct {
 
 func (s *site) follow(t *testing.T, args ...string) *following {
 	t.Helper()
-	f := &following{cmd: s.command(append([]string{"logs", "-f", "-o", "json"}, args...)...)}
+	f := &following{cmd: s.command(append(args, "-f", "-o", "json")...)}
 	f.cmd.Stdout, f.cmd.Stderr = &f.stdout, &f.stderr
 	if err := f.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -102,11 +102,11 @@ func (f *following) bodies(t *testing.T) (bodies []string) {
 		if !strings.HasSuffix(line, "\n") {
 			break
 		}
-		var l struct{ Body string }
+		var l struct{ Body, Line string }
 		if err := json.Unmarshal([]byte(line), &l); err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
-		bodies = append(bodies, l.Body)
+		bodies = append(bodies, l.Body+l.Line)
 	}
 	return bodies
 }
@@ -125,7 +125,7 @@ func TestFollow(t *testing.T) {
 		return strings.Count(s.run(t, "logs", "-n", "0", "-o", "raw").stdout, "line ") == 30
 	})
 
-	early := s.follow(t, "shop/cart", "-n", "30")
+	early := s.follow(t, "logs", "shop/cart", "-n", "30")
 	early.waitFor(t, 30) // connected, and without a place to go on from
 	s.query.kill()
 	s.write(t, cart, faas.Stdout, numbered(30, 60)...)
@@ -133,11 +133,14 @@ func TestFollow(t *testing.T) {
 	s.start(t)
 	early.waitFor(t, 60)
 
-	late := s.follow(t, "cart", "-n", "0")
+	late := s.follow(t, "logs", "cart", "-n", "0")
 	late.waitFor(t, 60)
+	asking := s.follow(t, "query", `{function="cart"} |= "l"`)
+	asking.waitFor(t, 60)
 	s.write(t, cart, faas.Stdout, numbered(60, 90)...)
 	early.waitFor(t, 90)
 	late.waitFor(t, 90)
+	asking.waitFor(t, 90)
 	for round := range 2 {
 		from := 90 + 200*round
 		s.query.kill()
@@ -146,10 +149,11 @@ func TestFollow(t *testing.T) {
 		s.write(t, cart, faas.Stdout, numbered(from+100, from+200)...)
 		early.waitFor(t, from+200)
 		late.waitFor(t, from+200)
+		asking.waitFor(t, from+200)
 	}
 	// Another line comes behind all that might still come a second time.
 	s.write(t, cart, faas.Stdout, "the last")
-	for name, f := range map[string]*following{"early": early, "late": late} {
+	for name, f := range map[string]*following{"early": early, "late": late, "asking": asking} {
 		eventually(t, "the last line is printed", func() bool { return slices.Contains(f.bodies(t), "the last") })
 		got := f.bodies(t)
 		want := append(numbered(0, 490), "the last")
@@ -242,6 +246,7 @@ func TestLogs(t *testing.T) {
 	}
 	s.query.kill()
 	s.run(t, "logs", "-f").want(t, "nobody there", exitUnreachable, "is the service running there?")
+	s.run(t, "query", "-f", "{}").want(t, "nobody there", exitUnreachable, "is the service running there?")
 }
 
 // TestBrokenPipe: output that nobody reads any more ends the program quietly.
@@ -316,6 +321,8 @@ func TestQuery(t *testing.T) {
 	if out := ask(`sum by (function) (count_over_time({function="cart"}[1h]))`, "--instant", "-o", "logfmt"); !strings.Contains(out, " function=cart value=30\n") {
 		t.Errorf("logfmt: %s", out)
 	}
+	s.run(t, "query", `{function=}`, "-f").want(t, "no LogQL to follow", exitUsage, "parse error")
+	s.run(t, "query", `{function="cart"}`, "-f", "--instant").want(t, "follow one moment", exitUsage, "neither")
 	s.run(t, "query", `{function="nobody"}`).want(t, "nothing", exitNothing, "gives nothing")
 	s.run(t, "query", `{function=}`).want(t, "no LogQL", exitUsage, "parse error")
 	s.run(t, "query", `{function="cart"}`, "--since", "1h", "--until", "2h").want(t, "no range", exitUsage, "--until is not later")

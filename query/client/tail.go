@@ -51,35 +51,11 @@ const AllLines = -1
 func (c *Client) Tail(ctx context.Context, f LineFilter, lines int, give func(TailEvent) error) error {
 	f.Until = ""
 	t := &tail{client: c, filter: f, lines: lines, give: give, seed: maphash.MakeSeed(), seen: map[uint64]uint64{}}
-	wait := firstRetry
-	for {
-		connected, err := t.connect(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case t.failed != nil:
-			return t.failed
-		case !t.begun || !worthAnotherTry(err):
-			return fmt.Errorf("follow lines: %w", err)
-		case connected:
-			wait = firstRetry
-		}
-		if !t.lost {
-			t.lost = true
-			if err := give(TailEvent{Lost: err}); err != nil {
-				return err
-			}
-		}
-		timer := time.NewTimer(wait + rand.N(wait/2)) // not all clients at once
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		case <-timer.C:
-		}
-		wait = min(2*wait, longestRetry)
-	}
+	return retry(ctx, &t.connection, t.connect, func(lost error) error { return t.tell(TailEvent{Lost: lost}) })
 }
+
+// jitter keeps clients from trying all at once.
+func jitter(wait time.Duration) time.Duration { return wait + rand.N(wait/2) }
 
 // worthAnotherTry says whether the next answer may be another one.
 func worthAnotherTry(err error) bool {
@@ -92,14 +68,12 @@ func worthAnotherTry(err error) bool {
 
 // tail is one that goes on over several connections.
 type tail struct {
+	connection
 	client *Client
 	filter LineFilter
 	lines  int
 	give   func(TailEvent) error
 
-	failed error     // what give returned
-	begun  bool      // there was a connection, and the lines from before are given
-	lost   bool      // the connection, and that was told
 	last   string    // the last event's ID; empty until there was one
 	marked time.Time // by the service's clock: what was written before is given
 
