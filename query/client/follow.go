@@ -159,8 +159,11 @@ func (f *follow) dial(ctx context.Context, lines int, watch *time.Timer) (*webso
 		conn.SetReadLimit(maxEvent)
 		return conn, nil
 	}
-	if res != nil && res.StatusCode != http.StatusSwitchingProtocols {
-		return nil, problem(res) // its body is in memory: there is nothing to close
+	if res != nil {
+		defer res.Body.Close()
+		if res.StatusCode != http.StatusSwitchingProtocols {
+			return nil, problem(res)
+		}
 	}
 	for inner := errors.Unwrap(err); inner != nil && res == nil; inner = errors.Unwrap(inner) {
 		err = inner // the outer ones say what a handshake is
