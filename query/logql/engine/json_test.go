@@ -58,11 +58,12 @@ func TestJSON(t *testing.T) {
 		if rapid.IntRange(0, 9).Draw(r, "all") == 0 {
 			selector = `{namespace="n"}`
 		}
-		stages := "| json " + pick(r, "error", `| __error__=""`, `| __error__=""`, "| drop __error__, __error_details__", "")
+		list := []string{"| json " + pick(r, "error", `| __error__=""`, `| __error__=""`, "| drop __error__, __error_details__", "")}
 		for range rapid.IntRange(0, 2).Draw(r, "filters") {
 			name := pick(r, "label", "user", "user", "level", "n", "function", "version", "a")
-			stages += " | " + name + pick(r, "op", `="a"`, `!="a"`, `=~"a|b"`, `!~"[ab]"`, `=""`, `!=""`, `="error"`, `="10"`, `="v1"`)
+			list = append(list, "| "+name+pick(r, "op", `="a"`, `!="a"`, `=~"a|b"`, `!~"[ab]"`, `=""`, `!=""`, `="error"`, `="10"`, `="v1"`))
 		}
+		stages := strings.Join(list, " ")
 		names := make([]string, rapid.IntRange(0, 2).Draw(r, "groups"))
 		for i := range names {
 			names[i] = pick(r, "group", "user", "level", "function", "version", "stream", "n", "a")

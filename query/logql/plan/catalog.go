@@ -14,8 +14,8 @@ type Selection struct {
 	Since, Until int64
 }
 
-// begin is a query about s. Where only labels of streams are looked at, which
-// are never corrected, rows need not be merged first.
+// begin is a query about s. Where only labels of streams and levels are looked
+// at, which are never corrected, rows need not be merged first.
 func (s *Selection) begin(labels ...string) (*builder, conditions) {
 	b := newBuilder(s.Tenant)
 	b.raw = true
@@ -25,7 +25,7 @@ func (s *Selection) begin(labels ...string) (*builder, conditions) {
 		labels = append(labels, m.Name)
 	}
 	for _, name := range labels {
-		if l := byName[name]; l == nil || l.Kind != Stream {
+		if l := byName[name]; l == nil || l.Kind != Stream && name != "level" && name != "detected_level" {
 			b.raw = false
 		}
 	}
