@@ -144,7 +144,7 @@ func TestOTLPJSON(t *testing.T) {
 		!strings.Contains(answer.PartialSuccess.ErrorMessage, "observed_time_unix_nano") {
 		t.Errorf("%d %s", code, text)
 	}
-	want := "default /cart:   stdout 17 5b8efff798038103d269b633813fc60c eee19b7ec3c1b174  {'a':'7','b':'0.5'} {\"a\":7,\"b\":0.5}\n"
+	want := "default /cart:   stdout 17 5b8efff798038103d269b633813fc60c eee19b7ec3c1b174  {} {\"a\":7,\"b\":0.5}\n"
 	if diff := cmp.Diff(want, query(t, conn, storedFacts)); diff != "" {
 		t.Error(diff)
 	}

@@ -185,6 +185,7 @@ func (c *Correlator) Recheck(k Key, rows []schema.LogRow) {
 
 // Line takes a line in. now is the time of its arrival.
 func (c *Correlator) Line(l *faas.Line, t Ticket, now time.Time) {
+	c.now = now
 	i := c.use(KeyOf(l.Ref), now)
 	if i.host == "" && l.Host != "" {
 		i.host = l.Host
@@ -196,7 +197,6 @@ func (c *Correlator) Line(l *faas.Line, t Ticket, now time.Time) {
 		return
 	}
 	i.held = append(i.held, held{r, t, now.Add(c.cfg.Hold)})
-	c.now = now
 	c.held++
 }
 
@@ -418,7 +418,9 @@ func (c *Correlator) overdue(i *instance, from, to time.Time) {
 }
 
 func (c *Correlator) attributeDoubted() {
-	c.revision++ // one for all: what lines have in common takes no place on the disk
+	// One for all: what lines have in common takes no place on the disk. It is the
+	// time, too, where only lines come: who follows lines goes by it.
+	c.revision = max(c.revision+1, uint64(max(0, c.now.UnixNano())))
 	for _, i := range c.doubted {
 		c.attribute(i)
 		c.reviewOutlines(i)

@@ -82,3 +82,17 @@ func TestHeld(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestRevisionIsTheTime: what is given out later has a later revision than what
+// is given out now, by this process or another one, also if only lines come.
+func TestRevisionIsTheTime(t *testing.T) {
+	k := New(DefaultConfig())
+	for _, arrives := range []int{0, 60_000} {
+		k.Line(&faas.Line{Ref: testRef, Time: at(arrives)}, nil, at(arrives))
+		k.Advance(at(arrives + 1000))
+		rows := k.Take().Logs
+		if len(rows) != 1 || rows[0].Revision < uint64(at(arrives).UnixNano()) || rows[0].Revision > uint64(at(arrives+1001).UnixNano()) {
+			t.Errorf("at %d: %+v", arrives, rows)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -32,20 +33,25 @@ type RequestIDs struct {
 	Traceparent bool `yaml:"traceparent"`
 }
 
-// Attributes says which fields become attributes. What is left out is in the
-// body still. Level, trace ID, span ID and request ID are columns, and never
-// attributes; a nested field is called by its path, as in http.method.
+// Attributes says which fields become attributes, beside those that a sender
+// gives a line. What is left out is in the body still. Level, trace ID, span ID
+// and request ID are columns, and never attributes; a nested field is called by
+// its path, as in http.method.
 type Attributes struct {
 	// Max is how many attributes a line has at most; 0 for none. Default 64.
 	Max int `yaml:"max"`
 	// ValueBytes is the longest value; a longer one is left out, since half a value
 	// is none to filter by. Default 1024.
 	ValueBytes int `yaml:"value_bytes"`
-	// Keep are the only fields that become attributes, each with what is nested in
-	// it. Default: all.
+	// Keep are the fields that become attributes, each with what is nested in it: *
+	// is every field, an empty list none. Each is stored twice then, in the body and
+	// beside it, for those who filter lines by fields and for OpenTelemetry's
+	// columns. To keep all costs a seventh of the disk and a quarter of the engine's
+	// work, and finds a word no sooner than the body does: where that counts, name
+	// those that are filtered by. Default: *.
 	Keep []string `yaml:"keep"`
-	// Drop are fields that do not. Default: the usual names of time and message. A
-	// line has a time, and is found by its words, without storing both twice.
+	// Drop are fields that do not, whatever Keep says. Default: the usual names of
+	// time and message.
 	Drop []string `yaml:"drop"`
 }
 
@@ -54,7 +60,7 @@ func DefaultConfig() Config {
 	return Config{
 		RequestIDs: RequestIDs{Keys: []string{"request_id", "rid", "req_id", "invocation_id"}},
 		Attributes: Attributes{
-			Max: 64, ValueBytes: 1024,
+			Max: 64, ValueBytes: 1024, Keep: []string{"*"},
 			Drop: []string{
 				"ts", "time", "timestamp", "@timestamp", "@t", "t", "datetime", "asctime", "timeMillis", "instant",
 				"msg", "message", "@message", "@m", "fields.message",
@@ -119,7 +125,7 @@ func (c Config) compile() (*Extractor, error) {
 	return &Extractor{
 		ids:         newFinder(c.RequestIDs.Keys, patterns),
 		fields:      newNameTable(a),
-		keepAll:     len(a.Keep) == 0,
+		keepAll:     slices.Contains(a.Keep, "*"),
 		attributes:  a.Max,
 		valueBytes:  a.ValueBytes,
 		traceparent: c.RequestIDs.Traceparent,

@@ -21,7 +21,7 @@ import (
 type Extractor struct {
 	ids         finder
 	fields      *nameTable
-	keepAll     bool // no list says which attributes are kept
+	keepAll     bool // every field becomes an attribute
 	attributes  int  // Attributes.Max
 	valueBytes  int  // Attributes.ValueBytes
 	traceparent bool // RequestIDs.Traceparent

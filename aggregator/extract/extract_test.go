@@ -386,6 +386,8 @@ func TestAttributeLimits(t *testing.T) {
 		{"none", func(a *Attributes) { a.Max = 0 }, `{"a":1,"level":"info"}`, ""},
 		{"value", func(a *Attributes) { a.ValueBytes = 3 }, `{"a":"1234","b":"123","c":[1,2],"level":"info"}`, "b=123"},
 		{"name", nil, `{"` + long + `":1,"a":{"` + long[:126] + `":2,"` + long[:127] + `":{"b":3}},"level":"info"}`, "a." + long[:126] + "=2"},
+		{"by default", func(a *Attributes) { *a = DefaultConfig().Attributes }, `{"a":{"b":1},"user":7,"level":"info"}`, "a.b=1|user=7"},
+		{"no field", func(a *Attributes) { a.Keep = nil }, `a=1 b=2 level=info`, ""},
 		{"keep", func(a *Attributes) { a.Keep = []string{"http", "user.id"} }, `{"http":{"method":"GET","url":{"path":"/"}},"a":1,"user":{"id":7,"x":8},"level":"info"}`, "http.method=GET|http.url.path=/|user.id=7"},
 		{"keep but drop", func(a *Attributes) { a.Keep, a.Drop = []string{"http"}, []string{"http.url"} }, `http=1 http.url=2 a=3 level=info`, "http=1"},
 		{"drop", func(a *Attributes) { a.Drop = []string{"a"} }, `{"a":{"b":1},"msg":"x","level":"info"}`, "msg=x"},

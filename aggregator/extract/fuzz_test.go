@@ -74,7 +74,7 @@ func FuzzLine(f *testing.F) {
 // out but for what no attribute can be.
 func bareReader(t testing.TB) func(body string) *reader {
 	x := extractor(t, func(c *Config) {
-		c.Attributes = Attributes{Max: maxAttributes, ValueBytes: maxValueBytes}
+		c.Attributes = Attributes{Max: maxAttributes, ValueBytes: maxValueBytes, Keep: []string{"*"}}
 	})
 	x.fields = new(nameTable)
 	return func(body string) *reader {

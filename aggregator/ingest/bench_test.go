@@ -59,7 +59,20 @@ func BenchmarkDecode(b *testing.B) {
 				Timestamp: when.Add(time.Duration(n)), Line: fmt.Sprint(n, benchLine), StructuredMetadata: s.meta(n),
 			})
 		}
+		raw, err := req.Marshal()
+		if err != nil {
+			b.Fatal(err)
+		}
 		b.Run(name, func(b *testing.B) { bench(b, func() Batch { return decoder.Decode("t", req) }) })
+		b.Run(name+"/raw", func(b *testing.B) {
+			bench(b, func() Batch {
+				batch, err := decoder.DecodeRaw("t", raw)
+				if err != nil {
+					b.Fatal(err)
+				}
+				return batch
+			})
+		})
 	}
 }
 

@@ -68,3 +68,16 @@ func TestRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestOrdinals: equal lines are told apart in their order, few or many.
+func TestOrdinals(t *testing.T) {
+	var o ordinals
+	counts := map[uint64]uint64{}
+	for n := range uint64(4 * fewLines) {
+		sum := n * n % 5
+		if got := o.next(sum); got != counts[sum] {
+			t.Fatalf("line %d of hash %d is number %d, want %d", n, sum, got, counts[sum])
+		}
+		counts[sum]++
+	}
+}

@@ -34,7 +34,7 @@ arrayStringConcat(arrayMap(i -> hex(sipHash128(number, i)), range(4)), ' a line 
 			for n := range b.N {
 				before := engineCPU(b)
 				for block := range blocks {
-					exec(b, conn, fmt.Sprintf(`INSERT INTO logs (tenant, namespace, function, version, instance, ts, stream, attribution, body, file_id, offset, revision)
+					exec(b, conn, fmt.Sprintf(`INSERT INTO logs (tenant, namespace, function, version, instance, ts, stream, attribution, packed, file_id, offset, revision)
 SELECT 'acme', 'shop', concat('f', toString(f)), 'v1', 'i', fromUnixTimestamp64Nano(%d + toInt64(n) * 600000, 'UTC'), 'stdout', 'none', body, f, n, 1 FROM source`,
 						t0.Add(time.Duration(n)*time.Hour+time.Duration(block)*30*time.Second).UnixNano()))
 				}

@@ -61,7 +61,7 @@ func contextListCommand() *cobra.Command {
 				err = terminal.Table(cmd.OutOrStdout(), rows, options(cmd.OutOrStdout()))
 			}
 			if err == nil && len(file.Contexts) == 0 {
-				err = errNothing
+				err = errShown
 			}
 			return err
 		},

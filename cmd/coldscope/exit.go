@@ -24,9 +24,21 @@ const (
 
 const exitCodes = "Exit codes: 0 found, 1 failed, 2 wrong usage, 3 nothing found, 4 refused (token), 5 not reachable or busy.\n"
 
-// errNothing says that what was asked for is not there, where the output has
-// said so already.
+// errNothing says that what was asked for is not there.
 var errNothing = errors.New("nothing found")
+
+// nothing is errNothing, and says of what.
+func nothing(text string) error { return nothingError(text) }
+
+type nothingError string
+
+func (e nothingError) Error() string { return string(e) }
+
+// Is says that it is errNothing.
+func (e nothingError) Is(target error) bool { return target == errNothing }
+
+// errShown is errNothing where the output says so already.
+var errShown = fmt.Errorf("%w, and that is shown", errNothing)
 
 // usageError says that the command line makes no sense.
 type usageError struct{ error }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -26,6 +25,7 @@ type askFlags struct {
 	limit   int
 	instant bool
 	ids     bool
+	follow  bool
 }
 
 func (f *askFlags) declare() *pflag.FlagSet {
@@ -35,13 +35,15 @@ func (f *askFlags) declare() *pflag.FlagSet {
 	set.DurationVar(&f.step, "step", 0, "`TIME` between the values of a metric (default so that they fit the screen)")
 	set.IntVarP(&f.limit, "limit", "n", 500, "at most the newest `N` lines")
 	set.BoolVar(&f.instant, "instant", false, "a metric's value at the end of the range, instead of values over it")
+	set.BoolVarP(&f.follow, "follow", "f", false, "go on with new lines as they come")
 	set.BoolVar(&f.ids, "ids", false, "show each line's request, for coldscope request ID")
 	return set
 }
 
 const queryLong = `With a LogQL query, asks a running Coldscope: lines are printed in order of time,
 metrics as a graph, as small graphs, or as a table of values (--instant).
--o json prints one JSON object a line: of each line, or of each series.
+-f goes on with new lines. -o json prints one JSON object a line: of each line,
+or of each series.
 
 Without one, runs the query service: the API and the console.`
 
@@ -105,6 +107,12 @@ func (f *askFlags) run(cmd *cobra.Command, logql string) error {
 	if err != nil {
 		return err
 	}
+	if f.follow {
+		if f.instant || f.span.until != "" {
+			return usage("--follow goes with neither --instant nor --until")
+		}
+		return f.goOn(cmd, c, logql, start)
+	}
 	var result *client.Result
 	if f.instant {
 		result, err = c.Query(cmd.Context(), logql, end, f.limit)
@@ -125,7 +133,7 @@ func (f *askFlags) run(cmd *cobra.Command, logql string) error {
 		return err
 	}
 	if len(result.Streams)+len(result.Series) == 0 {
-		return errNothing
+		return nothing("the query gives nothing")
 	}
 	return nil
 }
@@ -208,55 +216,56 @@ func printSeries(w io.Writer, s *client.Series) error {
 	return terminal.JSON(w, out, "")
 }
 
-// labelled is one line of a stream.
-type labelled struct {
-	client.Entry
-	labels map[string]string
-}
-
 // printStreams prints the lines of all streams in order of time.
 func (f *askFlags) printStreams(w io.Writer, o terminal.Options, streams []client.Stream) error {
-	var lines []labelled
-	for i := range streams {
-		for _, e := range streams[i].Entries {
-			lines = append(lines, labelled{e, streams[i].Labels})
-		}
-	}
-	slices.SortStableFunc(lines, func(a, b labelled) int { return cmp.Compare(a.Time.UnixNano(), b.Time.UnixNano()) })
 	p := f.printer(w, o, f.ids, false)
-	for i := range lines {
-		if err := p.print(lines[i].line(), func() any {
-			return struct {
-				Time   time.Time         `json:"ts"`
-				Labels map[string]string `json:"labels"`
-				Line   string            `json:"line"`
-			}{lines[i].Time.UTC(), lines[i].labels, lines[i].Line}
-		}); err != nil {
+	for _, l := range client.InOrder(streams) {
+		if err := printLabelled(p, l.Labels, &l.Entry); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// line is l in the words of the line log. A stream without a function is told
-// apart by all its labels.
-func (l *labelled) line() *terminal.LogLine {
+// printLabelled prints a line in the words of the line log. A stream without a
+// function is told apart by all its labels.
+func printLabelled(p *printer, labels map[string]string, e *client.Entry) error {
 	get := func(keys ...string) string {
 		for _, k := range keys {
-			if v := l.labels[k]; v != "" {
+			if v := labels[k]; v != "" {
 				return v
 			}
 		}
 		return ""
 	}
-	source := sourceName(l.labels["namespace"], l.labels["function"])
+	source := sourceName(labels["namespace"], labels["function"])
 	if source == "" {
-		source = terminal.Selector(l.labels)
+		source = terminal.Selector(labels)
 	}
-	return &terminal.LogLine{
-		Time: l.Time, Source: source, Instance: l.labels["instance"], RequestID: l.labels["request_id"],
-		Level: get("level", "detected_level", "severity"), Stream: faas.Stream(l.labels["stream"]), Body: l.Line,
-	}
+	return p.print(&terminal.LogLine{
+		Time: e.Time, Source: source, Instance: labels["instance"], RequestID: labels["request_id"],
+		Level: get("level", "detected_level", "severity"), Stream: faas.Stream(labels["stream"]), Body: e.Line,
+	}, func() any {
+		return struct {
+			Time   time.Time         `json:"ts"`
+			Labels map[string]string `json:"labels"`
+			Line   string            `json:"line"`
+		}{e.Time.UTC(), labels, e.Line}
+	})
+}
+
+// goOn follows a query, until it is interrupted.
+func (f *askFlags) goOn(cmd *cobra.Command, c *client.Client, logql string, start time.Time) error {
+	return f.following(cmd, func(ctx context.Context, w, notes io.Writer) error {
+		p := f.printer(w, f.options(w), f.ids, false)
+		return c.Follow(ctx, logql, start, f.limit, func(e client.Followed) error {
+			if e.Entry != nil {
+				return printLabelled(p, e.Labels, e.Entry)
+			}
+			noteConnection(notes, e.Lost, e.Again)
+			return nil
+		})
+	})
 }
 
 func sourceName(namespace, function string) string {

@@ -27,7 +27,7 @@ func main() {
 	cmd := root(os.Stdout, os.Stderr)
 	cmd, err := cmd.ExecuteContextC(context.Background())
 	code := exitCode(err)
-	if err != nil && !errors.Is(err, errNothing) {
+	if err != nil && !errors.Is(err, errShown) {
 		hint := ""
 		if code == exitUsage {
 			hint = " (see " + cmd.CommandPath() + " --help)"
@@ -72,7 +72,7 @@ cold start phase by phase.
 		&cobra.Group{ID: groupManage, Title: "Manage:"},
 	)
 	cmd.AddCommand(
-		functionsCommand(), requestCommand(), coldstartsCommand(), contextCommand(),
+		logsCommand(), functionsCommand(), requestCommand(), coldstartsCommand(), contextCommand(),
 	)
 	for _, c := range []*cobra.Command{serveCommand(), aggregatorCommand(), queryCommand(), collectorCommand(), demoCommand()} {
 		c.GroupID = groupRun

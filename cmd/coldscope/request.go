@@ -72,7 +72,7 @@ func coldstartsCommand() *cobra.Command {
 				})
 			}
 			if err == nil && stats.Count+stats.Unfinished == 0 {
-				err = errNothing
+				err = errShown
 			}
 			return err
 		},
@@ -112,7 +112,7 @@ func functionsCommand() *cobra.Command {
 				err = f.show(cmd, func(_ context.Context, w io.Writer, o terminal.Options) error { return terminal.Functions(w, list, o) })
 			}
 			if err == nil && len(list.Functions) == 0 {
-				err = errNothing
+				err = errShown
 			}
 			return err
 		},

@@ -107,7 +107,7 @@ func TestAddShard(t *testing.T) {
 		t.Errorf("%d migrations recorded", got)
 	}
 	for n := range 20 {
-		insert := fmt.Sprintf("INSERT INTO logs (tenant, namespace, function, ts, body) VALUES ('default', 'ns', 'f%d', now64(9), 'x')", n)
+		insert := fmt.Sprintf("INSERT INTO logs (tenant, namespace, function, ts, packed) VALUES ('default', 'ns', 'f%d', now64(9), 'x')", n)
 		if err := c.Exec(t.Context(), insert); err != nil {
 			t.Fatal(err)
 		}

@@ -41,7 +41,7 @@ func (t *Table[T]) Columns() []string {
 // blockRows are sent at once. The columns of a block of some MB stay in the
 // processor's cache, and are used again for the next; the server puts the
 // blocks of an insert together.
-const blockRows = 8192
+const blockRows = 4096
 
 // Insert writes rows, all of them or none, with the settings that ctx carries.
 func (t *Table[T]) Insert(ctx context.Context, conn driver.Conn, rows []T) error {

@@ -16,7 +16,8 @@ type LogRow struct {
 	Revision    uint64 // the highest one of a line's rows counts
 }
 
-// Logs is the table of lines.
+// Logs is the table of lines. Who reads it asks for body, which the store makes
+// of packed.
 var Logs = Table[LogRow]{"logs", []column[LogRow]{
 	names("tenant", func(r *LogRow) string { return r.Tenant }),
 	names("namespace", func(r *LogRow) string { return r.Namespace }),
@@ -29,7 +30,7 @@ var Logs = Table[LogRow]{"logs", []column[LogRow]{
 	text("request_id", func(r *LogRow) string { return r.RequestID }),
 	text("attribution", func(r *LogRow) string { return string(r.Attribution) }),
 	lists("candidates", func(r *LogRow) []string { return r.Candidates }),
-	text("body", func(r *LogRow) string { return r.Body }),
+	packed("packed", func(r *LogRow) (body, requestID string) { return r.Body, r.RequestID }),
 	col("truncated", func(r *LogRow) uint64 { return r.Truncated }),
 	col("file_id", func(r *LogRow) uint64 { return r.FileID }),
 	col("offset", func(r *LogRow) uint64 { return r.Offset }),

@@ -15,7 +15,7 @@ func TestMove(t *testing.T) {
 	const functions, days = 20, 3
 	for n := range functions {
 		for table, sql := range map[string]string{
-			"logs":   `INSERT INTO logs_local (tenant, namespace, function, ts, file_id, offset, body, revision) SELECT 't', 'n', 'f%d', toDateTime64('2026-05-01 00:00:00', 9, 'UTC') + toIntervalDay(number), 1, number, 'x', 1 FROM numbers(3)`,
+			"logs":   `INSERT INTO logs_local (tenant, namespace, function, ts, file_id, offset, packed, revision) SELECT 't', 'n', 'f%d', toDateTime64('2026-05-01 00:00:00', 9, 'UTC') + toIntervalDay(number), 1, number, 'x', 1 FROM numbers(3)`,
 			"starts": `INSERT INTO cold_starts_local (tenant, namespace, function, instance, version) VALUES ('t', 'n', 'f%d', 'i', 'v1')`,
 		} {
 			if err := s.Conns[0].Exec(t.Context(), fmt.Sprintf(sql, n)); err != nil {

@@ -9,7 +9,8 @@ import (
 )
 
 // TestColumns holds the declared columns against the migrated tables: none is
-// missing, none is unknown, and they stand in the same order.
+// missing, none is unknown, and they stand in the same order. What the store
+// makes of others is none of them.
 func TestColumns(t *testing.T) {
 	conn, _ := clickhousetest.DB(t)
 	if err := Migrate(t.Context(), conn); err != nil {
@@ -24,7 +25,7 @@ func TestColumns(t *testing.T) {
 			Name string `ch:"name"`
 		}
 		err := conn.Select(t.Context(), &stored,
-			"SELECT name FROM system.columns WHERE database = currentDatabase() AND table = $1 ORDER BY position", name)
+			"SELECT name FROM system.columns WHERE database = currentDatabase() AND table = $1 AND default_kind != 'ALIAS' ORDER BY position", name)
 		if err != nil {
 			t.Fatal(err)
 		}

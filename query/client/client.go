@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -149,7 +150,7 @@ func (c *Client) Erase(ctx context.Context, s erase.Scope) (*erase.Progress, err
 
 // ask sends a request and decodes its JSON answer.
 func (c *Client) ask(ctx context.Context, method string, u *url.URL, into any) error {
-	res, err := c.open(ctx, method, u, "application/json")
+	res, err := c.open(ctx, method, u, "application/json", nil)
 	if err != nil {
 		return err
 	}
@@ -168,12 +169,13 @@ func (c *Client) ask(ctx context.Context, method string, u *url.URL, into any) e
 }
 
 // open sends a request and gives its answer, which is of the media type that
-// is wanted and whose body the caller closes.
-func (c *Client) open(ctx context.Context, method string, u *url.URL, want string) (*http.Response, error) {
+// is wanted and whose body the caller closes. more are further headers.
+func (c *Client) open(ctx context.Context, method string, u *url.URL, want string, more http.Header) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
 	if err != nil {
 		return nil, err
 	}
+	maps.Copy(req.Header, more)
 	req.Header.Set("Accept", want)
 	if c.tenant != "" {
 		req.Header.Set(wire.HeaderTenant, c.tenant)

@@ -1,20 +1,15 @@
 package client
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/coldscope/coldscope/internal/wire"
 	"github.com/coldscope/coldscope/query/read"
 )
 
@@ -112,176 +107,43 @@ func (c *Client) Histogram(ctx context.Context, f LineFilter, step, by string) (
 	return h, nil
 }
 
-// TailEvent is what a tail gives: a line, or that lines were left out, or that
-// the store cannot be asked for the moment.
-type TailEvent struct {
-	Line    *read.TailedLine
-	Skipped bool
-	Lines   *uint64 // how many were left out, if that is known
-	Problem string
-}
+// linesPage is how many lines one request for all of them asks for.
+const linesPage = 2000
 
-// The waits before a tail connects again.
-const (
-	firstRetry   = 200 * time.Millisecond
-	longestRetry = 5 * time.Second
-	maxEvent     = 4 << 20 // bytes
-)
-
-// Tail calls give with what is written from now on, after the newest lines
-// lines that are there already, until ctx ends or give returns an error, which
-// it returns. Where the connection is lost, it connects again and goes on where
-// it was; what the service refuses is an error.
-func (c *Client) Tail(ctx context.Context, f LineFilter, lines int, give func(TailEvent) error) error {
-	query := f.values()
-	if lines > 0 {
-		query.Set("lines", strconv.Itoa(lines))
-	}
-	t := &tail{client: c, url: c.path(query, "lines", "tail"), give: give, seen: map[string]bool{}}
-	wait := firstRetry
-	for {
-		before := t.last
-		err := t.connect(ctx)
-		var lost *lostError
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case !errors.As(err, &lost):
+// EachLine calls give with each line of the filter, the oldest first, until
+// give returns an error, which it returns.
+func (c *Client) EachLine(ctx context.Context, f LineFilter, give func(*read.FoundLine) error) error {
+	for q := (LinesQuery{LineFilter: f, OldestFirst: true, Limit: linesPage}); ; {
+		list, err := c.Lines(ctx, q)
+		if err != nil {
 			return err
-		case t.last == "" && t.connected == 0:
-			return fmt.Errorf("follow lines: %w", err)
 		}
-		if t.last != before {
-			wait = firstRetry
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		case <-timer.C:
-		}
-		wait = min(2*wait, longestRetry)
-	}
-}
-
-// lostError means that the connection was lost, or that there was none.
-type lostError struct{ cause error }
-
-func (e *lostError) Error() string { return e.cause.Error() }
-func (e *lostError) Unwrap() error { return e.cause }
-
-// tail is one that goes on over several connections.
-type tail struct {
-	client    *Client
-	url       *url.URL
-	give      func(TailEvent) error
-	last      string // the last event's id
-	connected int
-	seen      map[string]bool // lines of the last moments: a new connection gives some again
-	order     []string        // of seen
-}
-
-func (t *tail) connect(ctx context.Context) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.url.String(), nil)
-	if err != nil {
-		return err
-	}
-	if t.client.tenant != "" {
-		req.Header.Set(wire.HeaderTenant, t.client.tenant)
-	}
-	if t.last != "" {
-		req.Header.Set("Last-Event-ID", t.last)
-	}
-	res, err := t.client.http.Do(req)
-	if err != nil {
-		return &lostError{err}
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		err := fmt.Errorf("follow lines: %w", problem(res))
-		if res.StatusCode >= http.StatusInternalServerError {
-			return &lostError{err}
-		}
-		return err
-	}
-	t.connected++
-	return t.read(res.Body)
-}
-
-// read takes the events of one connection.
-func (t *tail) read(from io.Reader) error {
-	lines := bufio.NewScanner(from)
-	lines.Buffer(nil, maxEvent)
-	var kind, id string
-	var data []byte
-	for lines.Scan() {
-		name, value, _ := bytes.Cut(lines.Bytes(), []byte(": "))
-		switch string(name) {
-		case "id":
-			id = string(value)
-		case "event":
-			kind = string(value)
-		case "data":
-			data = bytes.Clone(value)
-		case "":
-			if kind != "" {
-				if err := t.event(kind, data); err != nil {
-					return err
-				}
-				if id != "" {
-					t.last = id
-				}
+		for i := range list.Lines {
+			if err := give(&list.Lines[i]); err != nil {
+				return err
 			}
-			kind, id, data = "", "", nil
 		}
-	}
-	if err := lines.Err(); err != nil {
-		return &lostError{err}
-	}
-	return &lostError{io.ErrUnexpectedEOF}
-}
-
-func (t *tail) event(kind string, data []byte) error {
-	var e TailEvent
-	var err error
-	switch kind {
-	case "line":
-		e.Line = new(read.TailedLine)
-		if err = json.Unmarshal(data, e.Line); err == nil && t.again(e.Line) {
+		if q.Cursor = list.NextCursor; q.Cursor == "" {
 			return nil
 		}
-	case "skipped":
-		e.Skipped = true
-		err = json.Unmarshal(data, &struct{ Lines **uint64 }{&e.Lines})
-	case "problem":
-		err = json.Unmarshal(data, &struct{ Detail *string }{&e.Problem})
-	default: // of a newer service
-		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("follow lines: decode event: %w", err)
-	}
-	return t.give(e)
 }
 
-// maxSeen is more than come in the moments that a new connection repeats.
-const maxSeen = 20_000
-
-// again says whether the line came before.
-func (t *tail) again(l *read.TailedLine) bool {
-	key := l.FileID + "/" + strconv.FormatUint(l.Offset, 36) + "/" + l.RequestID
-	if t.seen[key] {
-		return true
-	}
-	t.seen[key] = true
-	if t.order = append(t.order, key); len(t.order) > maxSeen {
-		for _, old := range t.order[:maxSeen/2] {
-			delete(t.seen, old)
+// NewestLines gets the newest lines of the filter, in order of time, and says
+// whether there are older ones.
+func (c *Client) NewestLines(ctx context.Context, f LineFilter, limit int) (lines []read.FoundLine, more bool, err error) {
+	for q := (LinesQuery{LineFilter: f}); ; {
+		q.Limit = min(limit-len(lines), linesPage)
+		list, err := c.Lines(ctx, q)
+		if err != nil {
+			return nil, false, err
 		}
-		t.order = append([]string(nil), t.order[maxSeen/2:]...)
+		lines = append(lines, list.Lines...)
+		if q.Cursor = list.NextCursor; q.Cursor == "" || len(lines) >= limit {
+			slices.Reverse(lines)
+			return lines, q.Cursor != "", nil
+		}
 	}
-	return false
 }
 
 // path is a URL of the API.

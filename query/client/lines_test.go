@@ -90,8 +90,17 @@ func TestTail(t *testing.T) {
 	}
 	var got []string
 	enough := errors.New("enough")
+	lost, again := 0, 0
 	err = c.Tail(t.Context(), client.LineFilter{Function: "f"}, 10, func(e client.TailEvent) error {
-		if e.Line == nil {
+		switch {
+		case e.Lost != nil, e.Again:
+			if e.Again {
+				again++
+			} else {
+				lost++
+			}
+			return nil
+		case e.Line == nil:
 			t.Errorf("%+v", e)
 			return enough
 		}
@@ -111,6 +120,9 @@ func TestTail(t *testing.T) {
 	slices.Sort(got)
 	if len(slices.Compact(got)) != 50 {
 		t.Errorf("%d lines: %q", len(got), got)
+	}
+	if len(got) != 50 || lost < 1 || again != lost { // what was sent already may still come
+		t.Errorf("%d lines, lost %d times, there again %d times", len(got), lost, again)
 	}
 	if err := c.Tail(t.Context(), client.LineFilter{Regex: "("}, 0, nil); err == nil {
 		t.Error("a bad expression is no error")

@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -39,6 +40,24 @@ type Stream struct {
 type Entry struct {
 	Time time.Time
 	Line string
+}
+
+// Labelled is one line with its stream's labels.
+type Labelled struct {
+	Entry
+	Labels map[string]string
+}
+
+// InOrder gives the lines of all streams in order of time.
+func InOrder(streams []Stream) []Labelled {
+	var lines []Labelled
+	for i := range streams {
+		for _, e := range streams[i].Entries {
+			lines = append(lines, Labelled{e, streams[i].Labels})
+		}
+	}
+	slices.SortStableFunc(lines, func(a, b Labelled) int { return a.Time.Compare(b.Time) })
+	return lines
 }
 
 // Series is values with the same labels; one, of a vector.

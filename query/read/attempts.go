@@ -81,6 +81,6 @@ func untold(request string, seen []seenRow) *attempts {
 func (r *seenRow) invocation(request string) Invocation {
 	return Invocation{
 		RequestID: request, Namespace: r.Namespace, Function: r.Function, Version: r.Version,
-		Instance: r.Instance, Host: r.Host, StartedAt: r.First.UTC(), Status: faas.StatusUnknown,
+		Instance: r.Instance, Host: r.Host, StartedAt: r.First.UTC(), LastLineAt: new(r.Last.UTC()), Status: faas.StatusUnknown,
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"text/template"
+
+	"github.com/coldscope/coldscope/internal/schema"
 )
 
 // queries are the files of sql/ as templates. What goes into a template is
@@ -70,6 +72,23 @@ type Text struct {
 	Text string
 	Fold bool // upper and lower case are the same
 	Not  bool // it must not be there
+}
+
+// text adds the condition that a line contains t.
+func (c *conditions) text(t Text) {
+	if t.Fold {
+		c.contains("body", t)
+		return
+	}
+	var values []any
+	sql := schema.TextContains(t.Text, func(v any, kind string) string {
+		values = append(values, v)
+		return "{:" + kind + "}"
+	})
+	if t.Not {
+		sql = "NOT (" + sql + ")"
+	}
+	c.add(sql, values...)
 }
 
 // contains adds the condition that column contains t.

@@ -106,13 +106,13 @@ func TestPruning(t *testing.T) {
 	conn := readtest.DB(t)
 	const rows = 400_000
 	// A day of a busy function and of its neighbours, at about 18 lines a second.
-	exec(t, conn, fmt.Sprintf(`INSERT INTO logs (tenant, namespace, function, instance, ts, stream, request_id, attribution, body, file_id, offset, revision)
+	exec(t, conn, fmt.Sprintf(`INSERT INTO logs (tenant, namespace, function, instance, ts, stream, request_id, attribution, packed, file_id, offset, revision)
 		SELECT 'default', 'n', ['f', 'g', 'h', 'i'][number %% 4 + 1], 'i', fromUnixTimestamp64Nano(1777852800000000000 + toInt64(number) * 216000000, 'UTC'),
 			'stdout', toString(intDiv(number, 100)), 'window', 'a line', 1, number, 1 FROM numbers(%d)`, rows))
 	exec(t, conn, fmt.Sprintf(`INSERT INTO invocations (tenant, namespace, function, instance, started_at, ended_at, request_id, status)
 		SELECT 'default', 'n', 'f', 'i', fromUnixTimestamp64Nano(1777852800000000000 + toInt64(number) * 216000000, 'UTC') AS s, s + 1, toString(number), 'ok'
 		FROM numbers(%d)`, rows))
-	exec(t, conn, `INSERT INTO logs (tenant, namespace, function, instance, ts, stream, request_id, attribution, body, file_id, offset, revision)
+	exec(t, conn, `INSERT INTO logs (tenant, namespace, function, instance, ts, stream, request_id, attribution, packed, file_id, offset, revision)
 		SELECT 'default', 'n', 'h', 'i', fromUnixTimestamp64Nano(1777896000000000000, 'UTC'), 'stdout', 'untold', 'explicit', 'a line', 2, 0, 1`)
 	exec(t, conn, "OPTIMIZE TABLE logs FINAL")
 	exec(t, conn, "OPTIMIZE TABLE invocations FINAL")

@@ -55,6 +55,7 @@ func (r *Reader) Request(ctx context.Context, tenant string, f RequestFilter, no
 	until := found.until
 	if v.Status == faas.StatusUnknown { // its times are those of lines
 		v.StartedAt, until = v.StartedAt.Add(start.ahead()), until.Add(start.ahead())
+		v.LastLineAt = new(until.UTC())
 		start = startAt(lives, nil, nil, v.StartedAt)
 	}
 	if start != nil {

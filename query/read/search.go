@@ -73,7 +73,7 @@ func (f *LineFilter) conditions(prefix string) *conditions {
 		c.add("toUInt8(if(severity = 0, 0, intDiv(severity - 1, 4) * 4 + 1)) IN {:Array(UInt8)}", levels)
 	}
 	for _, t := range f.Texts {
-		c.contains("body", t)
+		c.text(t)
 	}
 	if f.Pattern != "" {
 		c.add("match(body, {:String})", f.Pattern)

@@ -24,6 +24,7 @@ type Invocation struct {
 	QueuedAt    *time.Time  `json:"queued_at,omitempty" doc:"When the platform took the request in"`
 	StartedAt   time.Time   `json:"started_at" doc:"When the instance was given the request; of status unknown: when it printed its first line"`
 	EndedAt     *time.Time  `json:"ended_at,omitempty"`
+	LastLineAt  *time.Time  `json:"last_line_at,omitempty" doc:"Of status unknown only: when it printed its last line so far"`
 	Status      faas.Status `json:"status" enum:"ok,error,timeout,oom,cancelled,running,unknown" doc:"How it ended; running until that is known; unknown if nobody has told of the request, and only its lines name it: on the request's page only"`
 	HTTPStatus  int         `json:"http_status,omitempty"`
 	Error       string      `json:"error,omitempty"`

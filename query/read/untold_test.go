@@ -60,16 +60,16 @@ func TestUntold(t *testing.T) {
 	r := read.New(conn)
 	for _, test := range []struct {
 		request, namespace, function string
-		want                         string // ID, status, instance, version, host, seconds of the beginning, lines, earlier attempts; empty: not found
+		want                         string // ID, status, instance, version, host, seconds of the beginning and, of lines alone, of the last one, lines, earlier attempts; empty: not found
 	}{
 		{"once", "", "", "told ok i   0s []"},
 		{"once", "n", "told", "told ok i   0s []"},
-		{"once", "", "f", "f unknown i v7 h-i 1s [4 5 2 7]"},
-		{"once", "n", "f", "f unknown i v7 h-i 1s [4 5 2 7]"},
-		{"retried", "", "", "g unknown i v14 h-i 8.5s [14] f/k f/j f/i"},
-		{"retried", "", "f", "f unknown k v12 h-k 7s [11 12 13] f/i"},
-		{"retried", "n", "g", "g unknown i v14 h-i 8.5s [14]"},
-		{"nowhere", "", "", "f unknown  v17 h- 20s [15 17]"},
+		{"once", "", "f", "f unknown i v7 h-i 1s-3s [4 5 2 7]"},
+		{"once", "n", "f", "f unknown i v7 h-i 1s-3s [4 5 2 7]"},
+		{"retried", "", "", "g unknown i v14 h-i 8.5s-8.5s [14] f/k f/j f/i"},
+		{"retried", "", "f", "f unknown k v12 h-k 7s-9s [11 12 13] f/i"},
+		{"retried", "n", "g", "g unknown i v14 h-i 8.5s-8.5s [14]"},
+		{"nowhere", "", "", "f unknown  v17 h- 20s-22s [15 17]"},
 		{"once", "n", "h", ""},
 		{"once", "m", "f", ""},
 		{"theirs", "", "", ""},
@@ -130,8 +130,8 @@ func TestUntoldStart(t *testing.T) {
 	})
 	r := read.New(conn)
 	for request, want := range map[string]string{
-		"first":  "f unknown i  the host 1m50s [init explicit]",
-		"second": "f unknown i  the host 2m0s [explicit none explicit]",
+		"first":  "f unknown i  the host 1m50s-1m50s [init explicit]",
+		"second": "f unknown i  the host 2m0s-2m2s [explicit none explicit]",
 	} {
 		page, err := r.Request(t.Context(), "default", read.RequestFilter{ID: request}, readtest.At(3600))
 		if err != nil {
@@ -153,5 +153,9 @@ func said(page *read.Page) string {
 	for _, a := range page.Attempts {
 		earlier = append(earlier, " "+a.Function+"/"+a.Instance)
 	}
-	return fmt.Sprint(v.Function, " ", v.Status, " ", v.Instance, " ", v.Version, " ", v.Host, " ", v.StartedAt.Sub(readtest.T0), " ", lines, strings.Join(earlier, ""))
+	times := v.StartedAt.Sub(readtest.T0).String()
+	if v.LastLineAt != nil {
+		times += "-" + v.LastLineAt.Sub(readtest.T0).String()
+	}
+	return fmt.Sprint(v.Function, " ", v.Status, " ", v.Instance, " ", v.Version, " ", v.Host, " ", times, " ", lines, strings.Join(earlier, ""))
 }

@@ -16,9 +16,13 @@ import (
 // Vector draws one value for each series.
 func Vector(w io.Writer, series []client.Series, o Options) error {
 	s := newScreen(o)
-	common, names := seriesNames(series)
+	common, title, names := seriesNames(series)
+	if len(series) == 1 && len(common) == 0 {
+		s.line(s.paint(bold, number(last(&series[0]))))
+		return s.flush(w)
+	}
 	s.common(common)
-	nameWidth, valueWidth, most := len("SERIES"), len("VALUE"), 0.0
+	nameWidth, valueWidth, most := textWidth(title), len("VALUE"), 0.0
 	for i := range series {
 		v := last(&series[i])
 		nameWidth = max(nameWidth, textWidth(names[i]))
@@ -27,9 +31,9 @@ func Vector(w io.Writer, series []client.Series, o Options) error {
 			most = max(most, v)
 		}
 	}
-	nameWidth = min(nameWidth, s.width/2)
+	nameWidth = min(nameWidth, s.width*3/5)
 	bar := min(s.width-nameWidth-valueWidth-2*columnGap, maxBar)
-	s.line(s.paint(dim, left("SERIES", nameWidth)+gap+right("VALUE", valueWidth)))
+	s.line(s.paint(dim, left(title, nameWidth)+gap+right("VALUE", valueWidth)))
 	for i := range series {
 		v := last(&series[i])
 		s.line(left(names[i], nameWidth), gap, s.paint(bold, right(number(v), valueWidth)), gap, s.paint(stable(names[i]), eighths(v/most, bar)))
@@ -47,7 +51,7 @@ func last(s *client.Series) float64 {
 }
 
 // Matrix draws values over time: a graph of one series, or a row with a small
-// one for each of several, all on the same scale.
+// one for each of several, all on the same scale; nothing if there are no values.
 func Matrix(w io.Writer, series []client.Series, o Options) error {
 	s := newScreen(o)
 	var points int
@@ -55,15 +59,14 @@ func Matrix(w io.Writer, series []client.Series, o Options) error {
 		points += len(series[i].Points)
 	}
 	if points == 0 {
-		s.line(s.paint(dim, "No values."))
-		return s.flush(w)
+		return nil
 	}
-	common, names := seriesNames(series)
+	common, title, names := seriesNames(series)
 	s.common(common)
 	if len(series) == 1 {
 		s.graph(&series[0])
 	} else {
-		s.sparklines(series, names)
+		s.sparklines(series, title, names)
 	}
 	return s.flush(w)
 }
@@ -75,26 +78,56 @@ func (s *screen) common(labels map[string]string) {
 	}
 }
 
-// seriesNames tells series apart: by the labels that not all of them have in common.
-func seriesNames(series []client.Series) (common map[string]string, names []string) {
+// seriesNames tells series apart by the labels that not all of them have in
+// common: in columns, where all have the same ones, else as selectors. title is
+// what stands above the names.
+func seriesNames(series []client.Series) (common map[string]string, title string, names []string) {
 	if len(series) > 0 {
 		common = maps.Clone(series[0].Labels)
 	}
 	for i := range series {
 		maps.DeleteFunc(common, func(k, v string) bool { other, ok := series[i].Labels[k]; return !ok || other != v })
 	}
+	own := make([]map[string]string, len(series))
 	for i := range series {
-		own := maps.Clone(series[i].Labels)
-		maps.DeleteFunc(own, func(k, _ string) bool { _, shared := common[k]; return shared })
-		name := clean(Selector(own))
-		if len(own) == 1 { // its key is no news
-			for _, v := range own {
-				name = clean(v)
-			}
-		}
-		names = append(names, name)
+		own[i] = maps.Clone(series[i].Labels)
+		maps.DeleteFunc(own[i], func(k, _ string) bool { _, shared := common[k]; return shared })
 	}
-	return common, names
+	if len(series) == 0 || len(own[0]) == 0 || slices.ContainsFunc(own, func(labels map[string]string) bool { return !sameKeys(labels, own[0]) }) {
+		for _, labels := range own {
+			names = append(names, clean(Selector(labels)))
+		}
+		return common, "SERIES", names
+	}
+	keys := slices.Sorted(maps.Keys(own[0]))
+	rows := make([][]string, 1, 1+len(series))
+	for _, k := range keys {
+		rows[0] = append(rows[0], strings.ToUpper(clean(k)))
+	}
+	for _, labels := range own {
+		row := make([]string, 0, len(keys))
+		for _, k := range keys {
+			row = append(row, clean(labels[k]))
+		}
+		rows = append(rows, row)
+	}
+	widths := columnWidths(rows, 0)
+	for _, row := range rows {
+		for i := range row[:len(row)-1] {
+			row[i] = left(row[i], widths[i])
+		}
+		names = append(names, strings.Join(row, gap))
+	}
+	return common, names[0], names[1:]
+}
+
+func sameKeys(a, b map[string]string) bool {
+	for k := range a {
+		if _, ok := b[k]; !ok {
+			return false
+		}
+	}
+	return len(a) == len(b)
 }
 
 // Selector gives labels as LogQL does.
@@ -177,10 +210,10 @@ func (s scale) width(points []client.Point, room int) int {
 const levels = "▁▂▃▄▅▆▇█"
 
 // sparklines draws a row for each series.
-func (s *screen) sparklines(series []client.Series, names []string) {
+func (s *screen) sparklines(series []client.Series, title string, names []string) {
 	sc := scaleOf(series)
 	const figure = 7
-	nameWidth := len("SERIES")
+	nameWidth := textWidth(title)
 	for _, n := range names {
 		nameWidth = max(nameWidth, textWidth(n))
 	}
@@ -204,7 +237,7 @@ func (s *screen) sparklines(series []client.Series, names []string) {
 		}
 		return strings.Join(parts, " ") + gap
 	}
-	s.line(s.paint(dim, row("SERIES", plain, heads...)+s.ends(sc, width)))
+	s.line(s.paint(dim, row(title, plain, heads...)+s.ends(sc, width)))
 	for i := range series {
 		var line strings.Builder
 		for _, v := range sc.columns(series[i].Points, width) {

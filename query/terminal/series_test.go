@@ -48,9 +48,13 @@ func TestSeries(t *testing.T) {
 			"matrix_few": func(b *bytes.Buffer, o Options) error {
 				return Matrix(b, []client.Series{{Points: wave(5, sine(3))}}, o)
 			},
-			"matrix_none":  func(b *bytes.Buffer, o Options) error { return Matrix(b, nil, o) },
-			"vector":       func(b *bytes.Buffer, o Options) error { return Vector(b, vector, o) },
-			"vector_empty": func(b *bytes.Buffer, o Options) error { return Vector(b, []client.Series{{}}, o) },
+			"matrix_none":    func(b *bytes.Buffer, o Options) error { return Matrix(b, nil, o) },
+			"vector":         func(b *bytes.Buffer, o Options) error { return Vector(b, vector, o) },
+			"vector_columns": func(b *bytes.Buffer, o Options) error { return Vector(b, vector[:2], o) },
+			"vector_mixed": func(b *bytes.Buffer, o Options) error {
+				return Vector(b, append([]client.Series{{Labels: map[string]string{"function": "checkout", "level": "error\u202e"}, Points: wave(1, sine(9))}}, vector[:2]...), o)
+			},
+			"vector_one": func(b *bytes.Buffer, o Options) error { return Vector(b, []client.Series{{}}, o) },
 		} {
 			var out bytes.Buffer
 			if err := draw(&out, Options{Width: width}); err != nil {

@@ -5,11 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"sync/atomic"
-	"text/tabwriter"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -68,13 +66,16 @@ func (b *bench) sustained(ctx context.Context, name string, rate int) error {
 	sending := make(chan error, 1)
 	go func() { sending <- s.sendFor(load, rate, &stored) }()
 	probes := s.probe(ctx)
-	samples, err := s.samples(ctx, conn, long, &stored, probes)
+	fmt.Fprintln(b.log, sampleHead)
+	samples, err := s.samples(ctx, conn, long, &stored, probes, func(one *sample) { fmt.Fprintln(b.log, one) })
 	endLoad()
 	if err = errors.Join(err, <-sending, probes.stop()); err != nil {
 		return err
 	}
-	printSamples(b.log, name, samples)
 	b.judge(name, rate, samples)
+	if probes.unread > 0 {
+		b.add(Result{Name: name + ", latency", Figure: float64(probes.unread), Unit: "probes", State: "over", Note: "could not be read within " + probePatience.String()})
+	}
 	return nil
 }
 
@@ -110,8 +111,9 @@ func (s *server) sendFor(ctx context.Context, rate int, stored *atomic.Int64) er
 	return g.Wait()
 }
 
-// samples takes a sample now and then, as long as the load goes on.
-func (s *server) samples(ctx context.Context, conn driver.Conn, long time.Duration, stored *atomic.Int64, probes *probes) ([]sample, error) {
+// samples takes a sample now and then, as long as the load goes on, and tells
+// each.
+func (s *server) samples(ctx context.Context, conn driver.Conn, long time.Duration, stored *atomic.Int64, probes *probes, tell func(*sample)) ([]sample, error) {
 	every := min(sampleEvery, long/12)
 	var all []sample
 	begin, before := time.Now(), int64(0)
@@ -128,6 +130,7 @@ func (s *server) samples(ctx context.Context, conn driver.Conn, long time.Durati
 		if err := s.look(ctx, conn, &one); err != nil {
 			return all, err
 		}
+		tell(&one)
 		all = append(all, one)
 	}
 	return all, nil
@@ -217,17 +220,13 @@ func sorted(set map[string]bool) []string {
 	return names
 }
 
-// printSamples prints a run, a sample a line.
-func printSamples(w io.Writer, name string, samples []sample) {
-	fmt.Fprintf(w, "%s\n", name)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "at\tlines/s\tserver MB\tengine MB\tparts\tlevel 0\tp50 ms\tp99 ms\t  most parts")
-	for i := range samples {
-		s := &samples[i]
-		fmt.Fprintf(t, "%s\t%d\t%.0f\t%.0f\t%d\t%d\t%.0f\t%.0f\t  %s\n",
-			s.at.Round(time.Second), s.lines, float64(s.server)/1e6, float64(s.engine)/1e6, s.active, s.fresh, ms(s.p50), ms(s.p99), s.most())
-	}
-	_ = t.Flush() // a table on the terminal
+// sampleHead is above the samples of a run.
+const sampleHead = "      at   lines/s  server MB  engine MB  parts  level 0   p50 ms   p99 ms  most parts"
+
+// String is a line of the table under sampleHead.
+func (s *sample) String() string {
+	return fmt.Sprintf("%8s  %8d  %9.0f  %9.0f  %5d  %7d  %7.0f  %7.0f  %s",
+		s.at.Round(time.Second), s.lines, float64(s.server)/1e6, float64(s.engine)/1e6, s.active, s.fresh, ms(s.p50), ms(s.p99), s.most())
 }
 
 // most names the tables with the most parts.

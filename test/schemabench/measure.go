@@ -11,7 +11,13 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/coldscope/coldscope/internal/schema"
+	"github.com/coldscope/coldscope/test/corpus/rows"
 )
+
+// start is at noon, so that the lines fall into two days.
+var start = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
 // store is the engine under measurement.
 type store struct {
@@ -109,6 +115,35 @@ func (s *store) prepare(ctx context.Context) (time.Duration, error) {
 	return s.spent(ctx, func() error { return s.load(ctx, "base") })
 }
 
+// load fills table with the corpus, in blocks, over the native protocol.
+func (s *store) load(ctx context.Context, table string) error {
+	into := schema.Logs
+	into.Name = table
+	blocks := make(chan []schema.LogRow, 1)
+	go func() {
+		defer close(blocks)
+		r := rows.New(s.lines, start, s.span)
+		for left := s.lines; left > 0; {
+			b := make([]schema.LogRow, min(left, s.block))
+			for i := range b {
+				b[i], _ = r.Next()
+			}
+			left -= len(b)
+			select {
+			case blocks <- b:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	for b := range blocks {
+		if err := into.Insert(ctx, s.conn, b); err != nil {
+			return fmt.Errorf("load %s: %w", table, err)
+		}
+	}
+	return ctx.Err()
+}
+
 // copy inserts the base's lines in order of time, block by block.
 func (s *store) copy(ctx context.Context, v *variant, into string) error {
 	statement := v.insert(into)
@@ -173,19 +208,19 @@ func (s *store) sizes(ctx context.Context, v *variant) (size, error) {
 		{z.Beside, `SELECT table, sum(bytes_on_disk) FROM system.parts
 			WHERE active AND database = currentDatabase() AND startsWith(table, $1 || '_requests') GROUP BY table`},
 	} {
-		rows, err := s.conn.Query(ctx, q.sql, v.table())
+		found, err := s.conn.Query(ctx, q.sql, v.table())
 		if err != nil {
 			return z, fmt.Errorf("measure %s: %w", v.name, err)
 		}
-		for rows.Next() {
+		for found.Next() {
 			var name string
 			var bytes uint64
-			if err := rows.Scan(&name, &bytes); err != nil {
+			if err := found.Scan(&name, &bytes); err != nil {
 				return z, fmt.Errorf("measure %s: %w", v.name, err)
 			}
 			q.into[name] = bytes
 		}
-		if err := rows.Err(); err != nil {
+		if err := found.Err(); err != nil {
 			return z, fmt.Errorf("measure %s: %w", v.name, err)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"github.com/coldscope/coldscope/test/corpus/rows"
 )
 
 // A query is one kind of question, and the samples with which it is asked.
@@ -163,50 +165,50 @@ func (s *store) ask(ctx context.Context, sql string, q *query, about *sample) (a
 	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(settings),
 		clickhouse.WithProgress(func(p *clickhouse.Progress) { read += p.Rows }),
 		clickhouse.WithParameters(clickhouse.Parameters{
-			"tenant": tenant, "namespace": namespace, "function": about.function, "request": about.request,
+			"tenant": rows.Tenant, "namespace": rows.Namespace, "function": about.function, "request": about.request,
 			"from": strconv.FormatInt(about.from.UnixNano(), 10), "to": strconv.FormatInt(about.to.UnixNano(), 10),
 		}))
-	rows, err := s.conn.Query(ctx, sql)
+	found, err := s.conn.Query(ctx, sql)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer func() { _ = rows.Close() }() // rows.Err says what went wrong
-	for rows.Next() {
+	defer func() { _ = found.Close() }() // found.Err says what went wrong
+	for found.Next() {
 		var ts time.Time
 		var stream, request, body string
 		var a, b uint64
 		var minute uint32
-		switch len(rows.Columns()) {
+		switch len(found.Columns()) {
 		case 1:
-			err = rows.Scan(&a)
+			err = found.Scan(&a)
 		case 2:
-			err = rows.Scan(&minute, &a)
+			err = found.Scan(&minute, &a)
 		default:
-			err = rows.Scan(&ts, &stream, &request, &body, &a, &b)
+			err = found.Scan(&ts, &stream, &request, &body, &a, &b)
 		}
 		if err != nil {
 			return 0, 0, err
 		}
 		answer += a + 31*b + uint64(minute)
 	}
-	return answer, read, rows.Err()
+	return answer, read, found.Err()
 }
 
 // draw takes samples from the base: the more lines a function has, the more
 // often it is drawn.
 func (s *store) draw(ctx context.Context) ([]query, error) {
 	const n = 20
-	rows, err := s.conn.Query(ctx, `SELECT function, request_id, ts FROM base
+	found, err := s.conn.Query(ctx, `SELECT function, request_id, ts FROM base
 		WHERE cityHash64(file_id, offset) % {every:UInt64} = 0 ORDER BY cityHash64(offset, file_id) LIMIT 20`,
 		clickhouse.Named("every", uint64(max(1, s.lines/2000))))
 	if err != nil {
 		return nil, fmt.Errorf("draw samples: %w", err)
 	}
-	defer func() { _ = rows.Close() }()
+	defer func() { _ = found.Close() }()
 	var requests, hours, days []sample
-	for rows.Next() {
+	for found.Next() {
 		var a sample
-		if err := rows.Scan(&a.function, &a.request, &a.from); err != nil {
+		if err := found.Scan(&a.function, &a.request, &a.from); err != nil {
 			return nil, fmt.Errorf("draw samples: %w", err)
 		}
 		requests = append(requests, a)
@@ -215,7 +217,7 @@ func (s *store) draw(ctx context.Context) ([]query, error) {
 		a.from, a.to = start, start.Add(s.span)
 		days = append(days, a)
 	}
-	if err := rows.Err(); err != nil {
+	if err := found.Err(); err != nil {
 		return nil, fmt.Errorf("draw samples: %w", err)
 	}
 	if len(requests) < n {

@@ -513,3 +513,11 @@ SELECT TraceId, min(Timestamp) AS Start, max(Timestamp) AS End
 FROM otel_traces
 WHERE TraceId != ''
 GROUP BY TraceId;
+-- 0007_packed
+ALTER TABLE logs_local RENAME COLUMN IF EXISTS body TO packed;
+CREATE OR REPLACE TABLE logs AS logs_local
+ENGINE = Distributed('two_shards', currentDatabase(), logs_local, cityHash64(tenant, namespace, function));
+-- 0008_body
+ALTER TABLE logs_local ADD COLUMN IF NOT EXISTS body String ALIAS replaceOne(packed, '\x01', request_id);
+CREATE OR REPLACE TABLE logs AS logs_local
+ENGINE = Distributed('two_shards', currentDatabase(), logs_local, cityHash64(tenant, namespace, function));

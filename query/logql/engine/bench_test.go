@@ -17,7 +17,7 @@ import (
 func BenchmarkQueries(b *testing.B) {
 	conn := readtest.DB(b)
 	const lines = 400_000
-	if err := conn.Exec(b.Context(), fmt.Sprintf(`INSERT INTO logs (tenant, namespace, function, version, instance, ts, stream, request_id, attribution, body, severity, file_id, offset, revision)
+	if err := conn.Exec(b.Context(), fmt.Sprintf(`INSERT INTO logs (tenant, namespace, function, version, instance, ts, stream, request_id, attribution, packed, severity, file_id, offset, revision)
 		SELECT 'default', 'n', ['f', 'g', 'h', 'i'][number %% 4 + 1], 'v1', 'i', fromUnixTimestamp64Nano(%d + toInt64(number) * 9000000, 'UTC'),
 			'stdout', toString(intDiv(number, 10)), 'window', if(number %% 8 < 4, concat('{"level":"info","n":', toString(number %% 1000), ',"user":"u', toString(number %% 77), '","http":{"path":"/a","code":200},"text":"something that was said"}'),
 			concat('resized image ', toString(number), ' to 640x480 in ', toString(number %% 100), ' ms, wrote it to s3://bucket/key')), 9, 1, number, 1 FROM numbers(%d)`, readtest.T0.UnixNano(), lines)); err != nil {

@@ -71,6 +71,9 @@ func newLines(s *source, p *plan.Lines, r eval.Request, body bool) *lines {
 		l.wanted = r.Limit
 		l.slice = int64(firstSlice)
 	}
+	if p.OfRequest() {
+		l.slice = r.Span.End - r.Span.Start
+	}
 	return l
 }
 

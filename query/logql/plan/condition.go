@@ -33,9 +33,9 @@ func (b *builder) param(v any, kind string) string {
 func (b *builder) text(v string) string { return b.param(v, "String") }
 func (b *builder) whole(v int64) string { return b.param(v, "Int64") }
 
-// conditions are what lines have to be, of columns of the lines and of facts of
-// their requests.
-type conditions struct{ lines, facts []string }
+// conditions are what lines have to be: their texts, other columns of them, and
+// facts of their requests.
+type conditions struct{ texts, lines, facts []string }
 
 // add makes sql a condition, which make has made of b.
 func (c *conditions) add(b *builder, make func() string) {
@@ -105,7 +105,7 @@ func (b *builder) lineFilter(f *logql.LineFilter) string {
 		case m.IP:
 			return ""
 		case f.Op == logql.LineContains || f.Op == logql.LineNotContains:
-			alternatives = append(alternatives, "body LIKE "+b.text("%"+likeEscapes.Replace(m.Value)+"%"))
+			alternatives = append(alternatives, b.contains(m.Value))
 		case f.Op == logql.LineRegexp || f.Op == logql.LineNotRegexp:
 			alternatives = append(alternatives, "match(body, "+b.text("(?s)"+m.Value)+")")
 		default:

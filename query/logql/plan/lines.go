@@ -111,9 +111,7 @@ func (b *builder) from(c *conditions, e *logql.LogExpr, since, until int64) stri
 	if b.raw {
 		table = "logs"
 	}
-	lines := "FROM " + table + "\nWHERE tenant = {tenant:String}" +
-		"\n    AND ts >= fromUnixTimestamp64Nano(" + b.whole(since) + ", 'UTC') AND ts < fromUnixTimestamp64Nano(" + b.whole(until) + ", 'UTC')" +
-		and(c.lines)
+	lines := "FROM " + table + "\n" + b.which(c, since, until)
 	if !b.facts {
 		return lines
 	}
@@ -189,7 +187,7 @@ func (b *builder) pipeline(e *logql.LogExpr) (c conditions, rest []logql.Stage, 
 		switch s := s.(type) {
 		case *logql.LineFilter:
 			if sql := b.lineFilter(s); line && sql != "" {
-				c.lines = append(c.lines, sql)
+				c.texts = append(c.texts, sql)
 				continue
 			}
 		case *logql.LabelFilterStage:

@@ -245,7 +245,7 @@ func Many(t testing.TB, conn driver.Conn) time.Time {
 	for n := range blocks {
 		from, count := n*lines/blocks, lines/blocks
 		for _, sql := range []string{
-			`INSERT INTO logs (tenant, namespace, function, version, instance, ts, stream, request_id, attribution, body, file_id, offset, revision)
+			`INSERT INTO logs (tenant, namespace, function, version, instance, ts, stream, request_id, attribution, packed, file_id, offset, revision)
 			SELECT 'default', 'n', concat('f', toString(intDiv(number, 10) %% 200)), 'v', concat('i', toString(intDiv(number, 10) %% 2000)),
 				fromUnixTimestamp64Nano(%[1]d + toInt64(number) * 20000000, 'UTC'), 'stdout', hex(MD5(toString(intDiv(number, 10)))), 'explicit',
 				concat('INFO handled ', toString(cityHash64(number)), ' in a while, and went on to the next'), intDiv(number, 10) %% 2000, number, 1 FROM numbers(%[2]d, %[3]d)`,

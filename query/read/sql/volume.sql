@@ -34,7 +34,7 @@ FROM
         toUInt8(if(logs.severity = 0, 0, intDiv(logs.severity - 1, 4) * 4 + 1)) AS severity,
         toString(logs.stream) AS stream,
         count() AS lines,
-        sum(length(body)) AS bytes
+        toUInt64(sum(length(packed) + if(position(packed, '\x01') = 0, 0, length(request_id) - 1))) AS bytes -- length(body)
     FROM logs FINAL
     WHERE tenant = {tenant:String}
         AND ({namespace:String} = '' OR namespace = {namespace:String})

@@ -648,6 +648,11 @@ export interface components {
             /** @description The instance that handled it */
             instance: string;
             /**
+             * Format: date-time
+             * @description Of status unknown only: when it printed its last line so far
+             */
+            last_line_at?: string;
+            /**
              * Format: int64
              * @description Bytes
              */

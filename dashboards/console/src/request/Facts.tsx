@@ -14,6 +14,7 @@ import styles from './Facts.module.css';
 export function Facts({ page: { invocation: v, cold_start: cold, attempts, completeness }, now }: { page: Page; now: number }) {
   const narrow = useNarrow(); // a phone has no room above the waterfall
   const began = parseInstant(v.queued_at) ?? parseInstant(v.started_at);
+  const last = parseInstant(v.last_line_at);
   const total = v.total_ms ?? (began !== undefined && v.status === 'running' ? Math.max(0, now - began) : undefined);
   const estimated = v.usage_shared ? ', shared with other requests' : '';
   return (
@@ -46,6 +47,7 @@ export function Facts({ page: { invocation: v, cold_start: cold, attempts, compl
         <summary hidden={!narrow}>Instance, image, resources</summary>
         <dl className={styles.list}>
           <Fact name={v.status === 'unknown' ? 'First line' : 'Received'}>{began === undefined ? '–' : `${day(began)}, ${clock(began)}`}</Fact>
+          <Fact name="Last line">{last === undefined ? undefined : `${day(last)}, ${clock(last)}`}</Fact>
           <Fact name="Trigger">{v.trigger}</Fact>
           <Fact name="Ended by">{v.closed_by ? "its instance's end; nobody has told how it ended" : undefined}</Fact>
           <Fact name="Known by">{v.status === 'unknown' ? 'its lines alone; nobody has told when it began or how it ended' : undefined}</Fact>

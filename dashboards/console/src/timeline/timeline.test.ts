@@ -102,6 +102,7 @@ describe('plan', () => {
       { ts: at(120), stream: 'stdout', body: 'late', attribution: 'late', file_id: '0', offset: 0 },
       { ts: at(9000), stream: 'stdout', body: 'straggler', attribution: 'late', file_id: '0', offset: 0 },
     ],
+    neighbours: [],
     advice: [],
     completeness: { state: 'complete', gaps: [], truncated_lines: 0, refused_lines: 0, lost_bytes: 0, late_lines: 0 },
   };
