@@ -107,11 +107,6 @@ func DefaultConfig() Config {
 	}
 }
 
-// Memory is how much an aggregator's process should have, in bytes: what is
-// remembered, what is taken in, as much again in columns, buffers and garbage,
-// and what it takes when it does nothing.
-func (c *Config) Memory() int64 { return 2*(int64(c.Correlate.Memory)+c.Pending) + 24<<20 }
-
 // Validate tells all that is wrong with c, nil if nothing is. Each problem
 // begins with the key that it is about.
 func (c *Config) Validate() error {

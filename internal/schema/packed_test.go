@@ -105,7 +105,7 @@ func TestUpgradeLines(t *testing.T) {
 		t.Fatal(err)
 	}
 	const lines = 20_000
-	if err := conn.Exec(t.Context(), fmt.Sprintf(`INSERT INTO logs (tenant, function, ts, request_id, packed, file_id, offset)
+	if err := conn.Exec(t.Context(), fmt.Sprintf(`INSERT INTO logs (tenant, function, ts, request_id, body, file_id, offset)
 		SELECT 't', 'f', toDateTime64('2026-01-02 03:04:05', 9, 'UTC') + number, '%s', concat('of %[1]s, line ', toString(number)), 1, number FROM numbers($1)`, packedID), lines); err != nil {
 		t.Fatal(err)
 	}
