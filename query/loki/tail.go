@@ -174,7 +174,7 @@ func (t *tail) run(ctx context.Context, conn *websocket.Conn) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-ping.C:
-			patience, cancel := context.WithTimeout(ctx, tailPatience)
+			patience, cancel := patient(ctx)
 			err := conn.Ping(patience)
 			cancel()
 			if err != nil {
@@ -186,6 +186,12 @@ func (t *tail) run(ctx context.Context, conn *websocket.Conn) error {
 			}
 		}
 	}
+}
+
+// patient is for what is said to a client. It does not end with ctx, for that
+// would cut the connection off in the middle of it.
+func patient(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), tailPatience)
 }
 
 // begin sends the newest lines that are there.
@@ -286,7 +292,7 @@ func (t *tail) send(ctx context.Context, conn *websocket.Conn, entries []eval.Lo
 	if err != nil {
 		return err
 	}
-	patience, cancel := context.WithTimeout(ctx, tailPatience)
+	patience, cancel := patient(ctx)
 	defer cancel()
 	return conn.Write(patience, websocket.MessageText, b)
 }

@@ -30,7 +30,7 @@ func parse(t testing.TB, query string) logql.Expr {
 func TestSlices(t *testing.T) {
 	conn := readtest.DB(t)
 	// A line each 100 s for nearly twelve days, some of the same moment.
-	if err := conn.Exec(t.Context(), `INSERT INTO logs (tenant, namespace, function, instance, ts, stream, attribution, body, file_id, offset, revision)
+	if err := conn.Exec(t.Context(), `INSERT INTO logs (tenant, namespace, function, instance, ts, stream, attribution, packed, file_id, offset, revision)
 		SELECT 'default', 'n', 'f', 'i', fromUnixTimestamp64Nano(1777896000000000000 + toInt64(intDiv(number, 3)) * 300000000000, 'UTC'), 'stdout', 'none', toString(number), 1, number, 1 FROM numbers(10000)`); err != nil {
 		t.Fatal(err)
 	}

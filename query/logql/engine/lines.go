@@ -62,7 +62,7 @@ func newLines(s *source, p *plan.Lines, r eval.Request, body bool) *lines {
 	l := &lines{
 		s: s, plan: p, request: r, left: r.Span, wanted: -1,
 		read: plan.Read{
-			Tenant: s.q.tenant, Backward: r.Backward, WithoutBody: !body, WithoutAttributes: !s.wantsAttributes(),
+			Tenant: s.q.tenant, Backward: r.Backward, WithoutBody: !body, WithoutAttributes: !s.wantsAttributes(), WithoutPhase: !s.wants("phase"),
 		},
 		streams: map[streamKey]*labels.Set{}, table: labels.NewTable(), metadata: labels.NewTable(),
 	}

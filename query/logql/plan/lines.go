@@ -45,8 +45,8 @@ type Read struct {
 	Backward     bool  // the latest first
 	Limit        int   // 0 for all
 	After        *Cursor
-	// WithoutBody leaves the texts away.
-	WithoutBody bool
+	// WithoutBody leaves the texts away, WithoutPhase the label that is made of them.
+	WithoutBody, WithoutPhase bool
 	// WithoutAttributes leaves away what lines say of themselves.
 	WithoutAttributes bool
 }
@@ -86,10 +86,11 @@ func (l *Lines) Query(r Read) Query {
 	}
 	var s strings.Builder
 	s.WriteString("SELECT toUnixTimestamp64Nano(ts), toString(namespace), toString(function), toString(version), instance, toString(host), toString(stream), ")
-	for _, name := range []string{"level", "attribution", "phase"} {
-		s.WriteString(byName[name].expr + ", ")
+	phase := byName["phase"].expr
+	if r.WithoutPhase {
+		phase = "''"
 	}
-	s.WriteString("request_id, trace_id, span_id, " + body + ", " + attributes + ", file_id, offset\n")
+	s.WriteString(byName["level"].expr + ", " + byName["attribution"].expr + ", " + phase + ", request_id, trace_id, span_id, " + body + ", " + attributes + ", file_id, offset\n")
 	s.WriteString(b.from(&c, l.log, since, until))
 	s.WriteString("\nORDER BY ts" + order + ", namespace" + order + ", function" + order + ", file_id" + order + ", offset" + order)
 	if r.Limit > 0 {
