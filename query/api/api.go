@@ -75,6 +75,7 @@ func New(reader *read.Reader, logger *slog.Logger, now func() time.Time) *API {
 		"What each version of a function did, and which images its starts had."), a.versions)
 	a.registerStarts()
 	a.registerLines()
+	a.registerExport()
 	nullableStart(a.huma.OpenAPI())
 	mux.HandleFunc("/", notFound)
 	return a

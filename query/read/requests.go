@@ -52,7 +52,7 @@ const (
 var sorts = map[Sort]string{
 	ByTime:     "",
 	ByDuration: "ifNull(" + duration + ", -1)",
-	ByInit:     "if(ifNull(cold, false), ifNull(cold_wait_ns, -1), -1)",
+	ByInit:     "if(ifNull(invocations.cold, false), ifNull(cold_wait_ns, -1), -1)",
 }
 
 // duration is that in the handler: what was told, else until the instance's end.
