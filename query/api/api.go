@@ -62,7 +62,7 @@ func New(reader *read.Reader, logger *slog.Logger, now func() time.Time) *API {
 	config.RejectUnknownQueryParameters = true
 
 	mux := http.NewServeMux()
-	a := &API{Handler: mux, reader: reader, logger: logger, now: now, huma: humago.New(mux, config), ending: make(chan struct{})}
+	a := &API{reader: reader, logger: logger, now: now, huma: humago.New(mux, config), ending: make(chan struct{})}
 	huma.Register(a.huma, operation("get-request", "/requests/{id}", "Request",
 		"One request: its newest attempt, the start that it waited for, and its lines. Where nobody has told of the request, what its own lines say of it.", http.StatusNotFound), a.request)
 	huma.Register(a.huma, operation("list-requests", "/requests", "Requests",
@@ -78,6 +78,11 @@ func New(reader *read.Reader, logger *slog.Logger, now func() time.Time) *API {
 	a.registerExport()
 	nullableStart(a.huma.OpenAPI())
 	mux.HandleFunc("/", notFound)
+	handler, err := transfer(mux)
+	if err != nil {
+		panic(err) // its options are constants
+	}
+	a.Handler = handler
 	return a
 }
 

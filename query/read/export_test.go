@@ -58,10 +58,18 @@ func TestExport(t *testing.T) {
 		of   func(read.Format, int) (*read.Export, error)
 		rows int
 	}{
-		"lines":    {func(f read.Format, limit int) (*read.Export, error) { return r.ExportLines(readtest.Tenant, lines, limit, f) }, len(p.find(&lines))},
-		"requests": {func(f read.Format, limit int) (*read.Export, error) { return r.ExportRequests(readtest.Tenant, read.InvocationFilter{Trigger: "http"}, limit, f) }, count(requests, func(h *handled) bool { return h.trigger == "http" })},
-		"none":     {func(f read.Format, limit int) (*read.Export, error) { return r.ExportRequests("nobody", read.InvocationFilter{}, limit, f) }, 0},
-		"starts":   {func(f read.Format, limit int) (*read.Export, error) { return r.ExportStarts(readtest.Tenant, inits, limit, f) }, -1},
+		"lines": {func(f read.Format, limit int) (*read.Export, error) {
+			return r.ExportLines(readtest.Tenant, lines, limit, f)
+		}, len(p.find(&lines))},
+		"requests": {func(f read.Format, limit int) (*read.Export, error) {
+			return r.ExportRequests(readtest.Tenant, read.InvocationFilter{Trigger: "http"}, limit, f)
+		}, count(requests, func(h *handled) bool { return h.trigger == "http" })},
+		"none": {func(f read.Format, limit int) (*read.Export, error) {
+			return r.ExportRequests("nobody", read.InvocationFilter{}, limit, f)
+		}, 0},
+		"starts": {func(f read.Format, limit int) (*read.Export, error) {
+			return r.ExportStarts(readtest.Tenant, inits, limit, f)
+		}, -1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, err := export.of(read.NDJSON, 0)

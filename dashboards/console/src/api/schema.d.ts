@@ -81,6 +81,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/export/coldstarts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Cold starts as a file
+         * @description All that the filters mean, by function and time: NDJSON, CSV with a header, or Parquet. It is sent while it is read; where it cannot be finished, the connection breaks.
+         */
+        get: operations["export-cold-starts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/export/lines": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lines as a file
+         * @description All that the filters mean, by function and time: NDJSON, CSV with a header, or Parquet. It is sent while it is read; where it cannot be finished, the connection breaks.
+         */
+        get: operations["export-lines"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/export/requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Requests as a file
+         * @description All that the filters mean, by function and time: NDJSON, CSV with a header, or Parquet. It is sent while it is read; where it cannot be finished, the connection breaks.
+         */
+        get: operations["export-requests"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/functions": {
         parameters: {
             query?: never;
@@ -1636,6 +1696,252 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["StartHistory"][] | null;
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "export-cold-starts": {
+        parameters: {
+            query?: {
+                /** @description Only starts of this image */
+                digest?: string;
+                format?: "ndjson" | "csv" | "parquet";
+                /** @description The function's name without its namespace */
+                function?: string;
+                host?: string;
+                initialization?: "on-demand" | "provisioned";
+                instance?: string;
+                namespace?: string;
+                /** @description At most so many rows; 0: all of them */
+                rows?: number;
+                /** @description Beginning of the time range (inclusive): an RFC 3339 time, or a duration before now such as 90s, 15m, 24h or 7d. Default: no limit */
+                since?: string;
+                /** @description End of the time range (exclusive), written as since is. Default: no limit */
+                until?: string;
+                version?: string;
+            };
+            header?: {
+                /** @description The tenant; default if absent */
+                "X-Scope-OrgID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.apache.parquet": string;
+                    "application/x-ndjson": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "export-lines": {
+        parameters: {
+            query?: {
+                /** @description By which evidence the line got its request; separated by commas */
+                attribution?: ("explicit" | "window" | "init" | "late" | "ambiguous" | "none")[] | null;
+                /** @description A condition on a field of the line: key=value, key!=value, key~regex, key!~regex, key>number, key>=number, key<number, key<=number, or a key that is there */
+                field?: string[] | null;
+                format?: "ndjson" | "csv" | "parquet";
+                /** @description The function's name without its namespace */
+                function?: string;
+                host?: string;
+                /** @description Upper and lower case are the same in q and not */
+                ignore_case?: boolean;
+                instance?: string;
+                /** @description Separated by commas */
+                level?: ("trace" | "debug" | "info" | "warn" | "error" | "fatal" | "unknown")[] | null;
+                namespace?: string;
+                /** @description Text that the line does not contain */
+                not?: string[] | null;
+                /** @description Text that the line contains; several times for several texts, all of which it contains */
+                q?: string[] | null;
+                /** @description A regular expression (RE2 syntax) that a part of the line matches; (?i) at its beginning ignores case */
+                regex?: string;
+                /** @description Only lines of this request */
+                request?: string;
+                /** @description At most so many rows; 0: all of them */
+                rows?: number;
+                /** @description Beginning of the time range (inclusive): an RFC 3339 time, or a duration before now such as 90s, 15m, 24h or 7d. Default: no limit */
+                since?: string;
+                /** @description Separated by commas */
+                stream?: ("stdout" | "stderr" | "platform")[] | null;
+                /** @description Only lines that name this trace */
+                trace?: string;
+                /** @description End of the time range (exclusive), written as since is. Default: no limit */
+                until?: string;
+                version?: string;
+            };
+            header?: {
+                /** @description The tenant; default if absent */
+                "X-Scope-OrgID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.apache.parquet": string;
+                    "application/x-ndjson": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "export-requests": {
+        parameters: {
+            query?: {
+                /** @description Nobody told how it ended, and its instance ended like this; separated by commas */
+                closed_by?: ("oom" | "timeout" | "crash" | "stop")[] | null;
+                /** @description Only requests that waited for a start, or only those that did not */
+                cold?: "true" | "false";
+                /** @description Of its instance's image */
+                digest?: string;
+                /** @description A part of what is said of its failure, in upper or lower case */
+                error?: string;
+                format?: "ndjson" | "csv" | "parquet";
+                /** @description The function's name without its namespace */
+                function?: string;
+                /** @description Where its instance was */
+                host?: string;
+                http_status?: number;
+                /** @description Upper and lower case are the same in q */
+                ignore_case?: boolean;
+                /** @description How its instance was started */
+                initialization?: "on-demand" | "provisioned";
+                instance?: string;
+                /** @description It took at most so long in the handler */
+                max_duration?: string;
+                /** @description It took at least so long in the handler */
+                min_duration?: string;
+                namespace?: string;
+                /** @description Text that one of its lines contains; several times for several texts, each in any of its lines */
+                q?: string[] | null;
+                /** @description What the request's ID begins with */
+                request?: string;
+                /** @description At most so many rows; 0: all of them */
+                rows?: number;
+                /** @description Beginning of the time range (inclusive): an RFC 3339 time, or a duration before now such as 90s, 15m, 24h or 7d. Default: no limit */
+                since?: string;
+                /** @description How it ended; separated by commas */
+                status?: ("ok" | "error" | "timeout" | "oom" | "cancelled" | "running")[] | null;
+                trigger?: string;
+                /** @description End of the time range (exclusive), written as since is. Default: no limit */
+                until?: string;
+                version?: string;
+            };
+            header?: {
+                /** @description The tenant; default if absent */
+                "X-Scope-OrgID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.apache.parquet": string;
+                    "application/x-ndjson": string;
+                    "text/csv": string;
                 };
             };
             /** @description Unprocessable Entity */

@@ -104,7 +104,6 @@ describe('plan', () => {
     ],
     neighbours: [],
     advice: [],
-    neighbours: [],
     completeness: { state: 'complete', gaps: [], truncated_lines: 0, refused_lines: 0, lost_bytes: 0, late_lines: 0 },
   };
 
