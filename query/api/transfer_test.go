@@ -24,8 +24,15 @@ import (
 	"github.com/coldscope/coldscope/query/read/readtest"
 )
 
+// answer is an answer's head.
+type answer struct {
+	StatusCode int
+	Status     string
+	Header     http.Header
+}
+
 // fetch gets with headers, and leaves the answer as it came.
-func fetch(t *testing.T, url string, headers ...string) (*http.Response, []byte) {
+func fetch(t *testing.T, url string, headers ...string) (answer, []byte) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
@@ -44,7 +51,7 @@ func fetch(t *testing.T, url string, headers ...string) (*http.Response, []byte)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return res, body
+	return answer{res.StatusCode, res.Status, res.Header}, body
 }
 
 // TestTransfer: answers are compressed as the client takes them, and what a

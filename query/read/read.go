@@ -59,7 +59,7 @@ func selectWhere[T any](ctx context.Context, r *Reader, name string, choices any
 	if err != nil {
 		return nil, err
 	}
-	return selectText[T](ctx, r, name, string(sql), rows, a)
+	return selectText[T](ctx, r, name, sql, rows, a)
 }
 
 // selectText is selectRows of a query that is put together from several files.
