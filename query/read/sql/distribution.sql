@@ -38,13 +38,13 @@ FROM
         toInt64(intervalLengthSum(toUnixTimestamp64Nano(intervals.start), toUnixTimestamp64Nano(intervals.end))) AS took
     FROM
     (
-        SELECT namespace, function, instance, toString(phases.phase) AS phase, start, end
+        SELECT tenant, namespace, function, instance, toString(phases.phase) AS phase, start, end
         FROM phases FINAL
         WHERE tenant = {tenant:String}
             AND (namespace, function, instance) IN (SELECT namespace, function, instance FROM finished)
     ) AS intervals
     INNER JOIN finished USING (namespace, function, instance)
-    WHERE intervals.start >= finished.demanded AND intervals.start <= finished.ready
+    WHERE tenant = {tenant:String} AND intervals.start >= finished.demanded AND intervals.start <= finished.ready
     GROUP BY namespace, function, instance, finished.life, phase
 )
 GROUP BY group, phase

@@ -35,7 +35,7 @@ PREWHERE tenant = {tenant:String}
     AND {{.}}
 {{- end}}
 {{- if .ByTime}}
-WHERE true
+WHERE tenant = {tenant:String}
 {{- range .Conditions}}
     AND {{.}}
 {{- end}}
@@ -48,7 +48,7 @@ WHERE true
 {{- range .Key}}
             AND {{.}}
 {{- end}}
-        WHERE true
+        WHERE tenant = {tenant:String}
 {{- range .Conditions}}
             AND {{.}}
 {{- end}}

@@ -39,7 +39,7 @@ PREWHERE tenant = {tenant:String}
             AND request_id = {request:String}
     )
 {{- end}}
-WHERE true
+WHERE tenant = {tenant:String}
 {{- if .OfRequest}}
     AND identity(request_id) = {request:String} -- or the index is asked once more, for FINAL
 {{- end}}
