@@ -19,7 +19,7 @@ var mediaTypes = map[string]string{"ndjson": "application/x-ndjson", "csv": "tex
 func (c *Client) Export(ctx context.Context, what, format string, query url.Values, w io.Writer) error {
 	all := url.Values{"format": {format}}
 	maps.Copy(all, query)
-	res, err := c.open(ctx, http.MethodGet, c.path(all, "export", what), mediaTypes[format])
+	res, err := c.open(ctx, http.MethodGet, c.path(all, "export", what), mediaTypes[format], nil)
 	if err != nil {
 		return fmt.Errorf("export %s: %w", what, err)
 	}
