@@ -141,8 +141,7 @@ const maxTails = 1000
 // ("/loki/api/v1/").
 func (q *Query) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		q.observe(w, func(w http.ResponseWriter) string {
-			q.serve(w, r)
+		q.observe(w, func(w http.ResponseWriter) { q.serve(w, r) }, func() string {
 			if r.Pattern == "" || r.Pattern == "/" { // the mux inside has set it
 				return "none" // not the path: anybody could make new series
 			}
@@ -162,19 +161,22 @@ func (q *Query) SCF(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		q.observe(w, func(w http.ResponseWriter) string {
-			q.scf.ServeHTTP(w, r)
-			return strings.TrimSpace(r.Method + " / " + scf.Action(r))
-		})
+		q.observe(w, func(w http.ResponseWriter) { q.scf.ServeHTTP(w, r) },
+			func() string { return strings.TrimSpace(r.Method + " / " + scf.Action(r)) })
 	})
 }
 
-// observe measures how long answering takes; answer gives the route.
-func (q *Query) observe(w http.ResponseWriter, answer func(http.ResponseWriter) string) {
+// observe measures how long answering takes, also where the answer breaks off.
+// The route is known when it has been answered.
+func (q *Query) observe(w http.ResponseWriter, answer func(http.ResponseWriter), route func() string) {
 	began := time.Now()
 	out := &recorder{ResponseWriter: w, code: http.StatusOK}
-	route := answer(out)
-	q.handled.WithLabelValues(route, strconv.Itoa(out.code)).Observe(time.Since(began).Seconds())
+	defer func() {
+		if name := route(); name != "GET "+api.TailPath { // that lasts as long as somebody looks at it
+			q.handled.WithLabelValues(name, strconv.Itoa(out.code)).Observe(time.Since(began).Seconds())
+		}
+	}()
+	answer(out)
 }
 
 func (q *Query) serve(w http.ResponseWriter, r *http.Request) {

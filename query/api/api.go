@@ -62,22 +62,27 @@ func New(reader *read.Reader, logger *slog.Logger, now func() time.Time) *API {
 	config.RejectUnknownQueryParameters = true
 
 	mux := http.NewServeMux()
-	a := &API{Handler: mux, reader: reader, logger: logger, now: now, huma: humago.New(mux, config), ending: make(chan struct{})}
+	a := &API{reader: reader, logger: logger, now: now, huma: humago.New(mux, config), ending: make(chan struct{})}
 	huma.Register(a.huma, operation("get-request", "/requests/{id}", "Request",
 		"One request: its newest attempt, the start that it waited for, and its lines. Where nobody has told of the request, what its own lines say of it.", http.StatusNotFound), a.request)
 	huma.Register(a.huma, operation("list-requests", "/requests", "Requests",
 		"Requests, newest first. Pass next_cursor as cursor to read on; what arrives meanwhile does not shift the pages."), a.requests)
-	huma.Register(a.huma, operation("get-cold-starts", "/coldstarts", "Cold starts",
-		"How long cold starts took, as a whole and by phase, and what they waited for."), a.coldStarts)
 	huma.Register(a.huma, operation("list-functions", "/functions", "Functions",
 		"What each function did in a time range."), a.functions)
 	huma.Register(a.huma, operation("get-volume", "/volume", "Volume",
 		"How many lines there were, by steps of time, severity and stream."), a.volume)
-	huma.Register(a.huma, operation("get-cold-start-history", "/coldstarts/history", "Cold starts over time",
-		"How long finished starts and their phases took, by steps of time."), a.startHistory)
+	huma.Register(a.huma, operation("list-function-versions", "/functions/versions", "Versions of a function",
+		"What each version of a function did, and which images its starts had."), a.versions)
+	a.registerStarts()
 	a.registerLines()
+	a.registerExport()
 	nullableStart(a.huma.OpenAPI())
 	mux.HandleFunc("/", notFound)
+	handler, err := transfer(mux)
+	if err != nil {
+		panic(err) // its options are constants
+	}
+	a.Handler = handler
 	return a
 }
 

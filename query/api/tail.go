@@ -233,7 +233,7 @@ func (s *tailing) trouble(ctx context.Context, err error) error {
 		return nil
 	}
 	s.sick = true
-	if err := s.out.send("problem", "", s.api.problem(ctx, err)); err != nil {
+	if err := s.out.send("problem", "", model(s.api.problem(ctx, err))); err != nil {
 		return err
 	}
 	return s.out.flush()

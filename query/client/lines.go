@@ -25,7 +25,8 @@ type LineFilter struct {
 	Since, Until                                 string   // RFC 3339, or a duration before now such as 15m
 }
 
-func (f *LineFilter) values() url.Values {
+// Values are the filter's parameters of the API.
+func (f *LineFilter) Values() url.Values {
 	query := url.Values{}
 	for name, value := range map[string]string{
 		"namespace": f.Namespace, "function": f.Function, "version": f.Version, "instance": f.Instance, "host": f.Host,
@@ -61,7 +62,7 @@ type LinesQuery struct {
 
 // Lines gets lines in the order of time.
 func (c *Client) Lines(ctx context.Context, q LinesQuery) (*read.LineList, error) {
-	query := q.values()
+	query := q.Values()
 	if q.OldestFirst {
 		query.Set("order", "oldest")
 	}
@@ -94,7 +95,7 @@ func (c *Client) Context(ctx context.Context, l *read.FoundLine, before, after i
 // Histogram counts lines by steps of time (such as 1m; empty: the service
 // chooses) and by what they have in common (such as level; empty: nothing).
 func (c *Client) Histogram(ctx context.Context, f LineFilter, step, by string) (*read.Histogram, error) {
-	query := f.values()
+	query := f.Values()
 	for name, value := range map[string]string{"step": step, "by": by} {
 		if value != "" {
 			query.Set(name, value)

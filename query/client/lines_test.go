@@ -1,12 +1,14 @@
 package client_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,6 +58,13 @@ func TestLines(t *testing.T) {
 	h, err := c.Histogram(t.Context(), client.LineFilter{Function: "inference"}, "1m", "stream")
 	if err != nil || h.StepMS != 60_000 || len(h.Counts) != 3 {
 		t.Errorf("%+v %v", h, err)
+	}
+	var file bytes.Buffer
+	if err := c.Export(t.Context(), "lines", "csv", (&client.LineFilter{Contains: []string{"predict half"}}).Values(), &file); err != nil || strings.Count(file.String(), "half_plus_two n=") != 2 {
+		t.Errorf("%q %v", file.String(), err)
+	}
+	if err := c.Export(t.Context(), "lines", "xlsx", nil, &file); err == nil || !strings.Contains(err.Error(), "query.format") {
+		t.Errorf("a bad format: %v", err)
 	}
 	if _, err := c.Lines(t.Context(), client.LinesQuery{LineFilter: client.LineFilter{Regex: "("}}); err == nil {
 		t.Error("a bad expression is no error")

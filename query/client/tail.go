@@ -86,7 +86,7 @@ type tail struct {
 func (t *tail) connect(ctx context.Context) (connected bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	query := t.filter.values()
+	query := t.filter.Values()
 	query.Del("since")
 	header := http.Header{}
 	if t.last != "" {

@@ -50,11 +50,16 @@ type args map[string]any
 
 // selectRows runs the named query and returns its rows, which it bounds to rows.
 func selectRows[T any](ctx context.Context, r *Reader, name string, rows int, a args) ([]T, error) {
-	sql, err := files.ReadFile("sql/" + name + ".sql")
+	return selectWhere[T](ctx, r, name, nil, rows, a)
+}
+
+// selectWhere is selectRows for a query whose text depends on what is asked.
+func selectWhere[T any](ctx context.Context, r *Reader, name string, choices any, rows int, a args) ([]T, error) {
+	sql, err := query(name, choices)
 	if err != nil {
-		return nil, fmt.Errorf("read query %s: %w", name, err)
+		return nil, err
 	}
-	return selectText[T](ctx, r, name, string(sql), rows, a)
+	return selectText[T](ctx, r, name, sql, rows, a)
 }
 
 // selectText is selectRows of a query that is put together from several files.

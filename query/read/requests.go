@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/coldscope/coldscope/internal/faas"
@@ -52,7 +54,7 @@ const (
 var sorts = map[Sort]string{
 	ByTime:     "",
 	ByDuration: "ifNull(" + duration + ", -1)",
-	ByInit:     "if(ifNull(cold, false), ifNull(cold_wait_ns, -1), -1)",
+	ByInit:     "if(ifNull(invocations.cold, false), ifNull(cold_wait_ns, -1), -1)",
 }
 
 // duration is that in the handler: what was told, else until the instance's end.
@@ -192,14 +194,9 @@ func (f *InvocationFilter) lines(c *conditions, t Text) {
 
 // in adds that columns are among those of a query of the tenant's.
 func (c *conditions) in(columns, from string, of *conditions) {
-	sql := columns + " IN (" + from + " WHERE tenant = {tenant:String}"
-	for _, condition := range of.list {
-		sql += " AND " + condition
-	}
-	c.list = append(c.list, sql+")")
-	for name, v := range of.args {
-		c.args[name] = v
-	}
+	all := append([]string{"tenant = {tenant:String}"}, of.list...)
+	c.list = append(c.list, columns+" IN ("+from+" WHERE "+strings.Join(all, " AND ")+")")
+	maps.Copy(c.args, of.args)
 }
 
 // firstRequests is how much of the time is looked through first.

@@ -16,10 +16,24 @@ const (
 
 // StartFilter says which starts count. Empty fields say nothing.
 type StartFilter struct {
-	Namespace, Function, Version string
-	Initialization               faas.Initialization
-	Range                        // of the demand
+	Namespace, Function, Version, Instance string
+	Host, Digest                           string
+	Initialization                         faas.Initialization
+	Range                                  // of the demand
 }
+
+// conditions are the filter's, on columns of cold_starts.
+func (f *StartFilter) conditions() *conditions {
+	c := &conditions{args: args{}}
+	c.equal([2]string{"namespace", f.Namespace}, [2]string{"function", f.Function}, [2]string{"instance", f.Instance},
+		[2]string{"ifNull(version, '')", f.Version}, [2]string{"ifNull(host, '')", f.Host}, [2]string{"ifNull(digest, '')", f.Digest},
+		[2]string{"ifNull(initialization, '')", string(f.Initialization)})
+	c.within("demanded_at", f.Range)
+	return c
+}
+
+// where is what a query's template takes.
+type where struct{ Conditions []string }
 
 type startRow struct {
 	Namespace      string     `ch:"namespace"`
@@ -74,22 +88,19 @@ type layerRow struct {
 // their layers as far as those took time, newest demand first. truncated says
 // that there are older ones.
 func (r *Reader) ColdStarts(ctx context.Context, tenant string, f StartFilter) (starts []ColdStart, truncated bool, err error) {
-	since, until := f.nanos()
-	a := args{
-		"tenant": tenant, "namespace": f.Namespace, "function": f.Function, "version": f.Version,
-		"initialization": string(f.Initialization), "since": since, "until": until, "limit": maxStarts + 1,
-	}
-	rows, err := selectRows[startRow](ctx, r, "starts", maxStarts+1, a)
+	c := f.conditions()
+	a := with(args{"tenant": tenant, "limit": maxStarts + 1}, c.args)
+	rows, err := selectWhere[startRow](ctx, r, "starts", where{c.list}, maxStarts+1, a)
 	if err != nil || len(rows) == 0 {
 		return nil, false, err
 	}
 	a["rows"] = maxStartsPhases
-	phases, err := selectRows[phaseRow](ctx, r, "starts_phases", maxStartsPhases, a)
+	phases, err := selectWhere[phaseRow](ctx, r, "starts_phases", where{c.list}, maxStartsPhases, a)
 	if err != nil {
 		return nil, false, err
 	}
 	a["rows"] = maxStartsLayers
-	layers, err := selectRows[layerRow](ctx, r, "starts_layers", maxStartsLayers, a)
+	layers, err := selectWhere[layerRow](ctx, r, "starts_layers", where{c.list}, maxStartsLayers, a)
 	if err != nil {
 		return nil, false, err
 	}

@@ -284,6 +284,7 @@ type Function struct {
 	Cold        uint64    `json:"cold" doc:"Invocations that waited for a start"`
 	ColdRatio   float64   `json:"cold_ratio" doc:"cold / invocations"`
 	Errors      uint64    `json:"errors" doc:"Invocations that ended as error, timeout or oom"`
+	ErrorRatio  float64   `json:"error_ratio" doc:"errors / invocations"`
 	P50MS       *float64  `json:"p50_ms,omitempty" doc:"Of the time in the handler; absent while no invocation has ended"`
 	P95MS       *float64  `json:"p95_ms,omitempty"`
 	P99MS       *float64  `json:"p99_ms,omitempty"`

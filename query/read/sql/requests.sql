@@ -1,6 +1,7 @@
 -- Invocations in the order that was asked for, from behind the cursor's row on.
 -- The order of time reads the columns of a span of time; any other order first
--- finds which rows of the whole range it is about.
+-- finds which rows of the whole range it is about. What the sort key says is
+-- applied before rows are folded, which is what costs.
 SELECT
     namespace,
     function,
@@ -29,11 +30,12 @@ SELECT
     closed_error,
     closed_by
 FROM invocations FINAL
-WHERE tenant = {tenant:String}
+PREWHERE tenant = {tenant:String}
 {{- range .Key}}
     AND {{.}}
 {{- end}}
 {{- if .ByTime}}
+WHERE tenant = {tenant:String}
 {{- range .Conditions}}
     AND {{.}}
 {{- end}}
@@ -42,10 +44,11 @@ WHERE tenant = {tenant:String}
     (
         SELECT namespace, function, started_at, request_id, instance
         FROM invocations FINAL
-        WHERE tenant = {tenant:String}
+        PREWHERE tenant = {tenant:String}
 {{- range .Key}}
             AND {{.}}
 {{- end}}
+        WHERE tenant = {tenant:String}
 {{- range .Conditions}}
             AND {{.}}
 {{- end}}

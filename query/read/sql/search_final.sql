@@ -1,5 +1,5 @@
--- As search.sql, for filters by what a correction changes: the rows are merged
--- before they are filtered. Those of a request are found by the index on
+-- As search.sql, for filters by what a correction changes: the rows are folded
+-- before they are filtered by that, and after all else. Those of a request are found by the index on
 -- request_id first.
 SELECT
     ts,
@@ -23,12 +23,11 @@ SELECT
     offset,
     revision
 FROM logs FINAL
-WHERE tenant = {tenant:String}
+PREWHERE tenant = {tenant:String}
 {{- range .Conditions}}
     AND {{.}}
 {{- end}}
 {{- if .OfRequest}}
-    AND request_id = {request:String}
     AND (namespace, function, ts, file_id, offset) IN
     (
         SELECT namespace, function, ts, file_id, offset
@@ -39,6 +38,10 @@ WHERE tenant = {tenant:String}
 {{- end}}
             AND request_id = {request:String}
     )
+{{- end}}
+WHERE tenant = {tenant:String}
+{{- if .OfRequest}}
+    AND identity(request_id) = {request:String} -- or the index is asked once more, for FINAL
 {{- end}}
 {{- if .Attributed}}
     AND toString(attribution) IN {attributions:Array(String)}

@@ -17,12 +17,10 @@ WHERE tenant = {tenant:String}
         SELECT namespace, function, instance
         FROM cold_starts FINAL
         WHERE tenant = {tenant:String}
-            AND ({namespace:String} = '' OR namespace = {namespace:String})
-            AND ({function:String} = '' OR function = {function:String})
-            AND ({version:String} = '' OR ifNull(version, '') = {version:String})
-            AND ({initialization:String} = '' OR ifNull(initialization, '') = {initialization:String})
-            AND demanded_at >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')
-            AND demanded_at < fromUnixTimestamp64Nano({until:Int64}, 'UTC')
+{{- range .Conditions}}
+            AND {{.}}
+{{- end}}
+            AND demanded_at IS NOT NULL
         ORDER BY demanded_at DESC, instance DESC
         LIMIT {limit:UInt32}
     )

@@ -21,6 +21,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/coldstarts/compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Two selections of cold starts
+         * @description Two selections of finished starts side by side, phase by phase: a version with another, a digest with another, this hour with yesterday's.
+         */
+        get: operations["compare-cold-starts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/coldstarts/distributions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Cold starts by what they have in common
+         * @description Percentiles and histograms of how long finished starts and their phases took, by version, digest, host, hour and others.
+         */
+        get: operations["get-cold-start-distributions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/coldstarts/history": {
         parameters: {
             query?: never;
@@ -41,6 +81,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/export/coldstarts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Cold starts as a file
+         * @description All that the filters mean, by function and time: NDJSON, CSV with a header, or Parquet. It is sent while it is read; where it cannot be finished, the connection breaks.
+         */
+        get: operations["export-cold-starts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/export/lines": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lines as a file
+         * @description All that the filters mean, by function and time: NDJSON, CSV with a header, or Parquet. It is sent while it is read; where it cannot be finished, the connection breaks.
+         */
+        get: operations["export-lines"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/export/requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Requests as a file
+         * @description All that the filters mean, by function and time: NDJSON, CSV with a header, or Parquet. It is sent while it is read; where it cannot be finished, the connection breaks.
+         */
+        get: operations["export-requests"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/functions": {
         parameters: {
             query?: never;
@@ -53,6 +153,86 @@ export interface paths {
          * @description What each function did in a time range.
          */
         get: operations["list-functions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/functions/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Versions of a function
+         * @description What each version of a function did, and which images its starts had.
+         */
+        get: operations["list-function-versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/images": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Images
+         * @description The images that were started: their size, how often they were pulled, what was on the hosts already, and how much time that took.
+         */
+        get: operations["list-images"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/instances": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Instances
+         * @description Instances with how they were started, how they ended and what they handled; each life of one that came back by itself. With sort=start, the slowest cold starts. Pass next_cursor as cursor to read on.
+         */
+        get: operations["list-instances"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/layers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Layers
+         * @description The layers that starts needed: their size, how often they were pulled, how often they were on the host already, and how much time that took.
+         */
+        get: operations["list-layers"];
         put?: never;
         post?: never;
         delete?: never;
@@ -222,6 +402,15 @@ export interface components {
             evidence: string;
             /** @enum {string} */
             kind: "retry" | "host-without-image";
+        };
+        Bucket: {
+            /** Format: int64 */
+            count: number;
+            /**
+             * Format: double
+             * @description It counts what took at most so long and longer than the bucket before; absent: no end
+             */
+            le_ms?: number;
         };
         Cause: {
             /** @description What else made the start come, or long */
@@ -396,6 +585,22 @@ export interface components {
             total_ms: number;
             version: string;
         };
+        ComparedPhase: {
+            /** @description Absent if no start of the selection has it */
+            a?: components["schemas"]["StartDistribution"];
+            b?: components["schemas"]["StartDistribution"];
+            /** Format: double */
+            mean_ms?: number;
+            /**
+             * Format: double
+             * @description What b takes longer than a
+             */
+            p50_ms?: number;
+            /** Format: double */
+            p95_ms?: number;
+            /** @description A phase, or total */
+            phase: string;
+        };
         Completeness: {
             /** @description Pieces of the instance's log files that nobody can read any more and that may be from the time of the request */
             gaps: components["schemas"]["Gap"][];
@@ -544,6 +749,11 @@ export interface components {
              */
             cold_ratio: number;
             /**
+             * Format: double
+             * @description errors / invocations
+             */
+            error_ratio: number;
+            /**
              * Format: int64
              * @description Invocations that ended as error, timeout or oom
              */
@@ -567,11 +777,70 @@ export interface components {
             /** Format: double */
             p99_ms?: number;
         };
+        FunctionDigest: {
+            digest: string;
+            /** Format: date-time */
+            first_seen: string;
+            /** Format: date-time */
+            last_seen: string;
+            /** Format: int64 */
+            starts: number;
+        };
         FunctionList: {
             /** @description Most invocations first */
             functions: components["schemas"]["Function"][];
             /** @description There are more functions than this */
             truncated?: boolean;
+        };
+        FunctionVersion: {
+            /**
+             * Format: int64
+             * @description Invocations that waited for a start
+             */
+            cold: number;
+            /**
+             * Format: double
+             * @description cold / invocations; 0 if there are none
+             */
+            cold_ratio: number;
+            /** @description Images of its starts, the newest first */
+            digests: components["schemas"]["FunctionDigest"][];
+            /**
+             * Format: double
+             * @description errors / invocations; 0 if there are none
+             */
+            error_ratio: number;
+            /**
+             * Format: int64
+             * @description Invocations that ended as error, timeout or oom
+             */
+            errors: number;
+            /**
+             * Format: date-time
+             * @description Start of the first invocation in the range, to the minute; absent if there are none
+             */
+            first_seen?: string;
+            /** Format: int64 */
+            invocations: number;
+            /**
+             * Format: date-time
+             * @description Start of the newest invocation
+             */
+            last_seen?: string;
+            /**
+             * Format: double
+             * @description Of the time in the handler; absent while no invocation has ended
+             */
+            p50_ms?: number;
+            /** Format: double */
+            p95_ms?: number;
+            /** Format: double */
+            p99_ms?: number;
+            version: string;
+        };
+        FunctionVersionList: {
+            /** @description The newest first */
+            versions: components["schemas"]["FunctionVersion"][];
         };
         Gap: {
             /**
@@ -612,6 +881,149 @@ export interface components {
              * @description Length of the steps
              */
             step_ms: number;
+        };
+        Image: {
+            /**
+             * Format: int64
+             * @description Compressed, as the registry holds it
+             */
+            bytes?: number;
+            /**
+             * Format: int64
+             * @description Of those, how many were on the host already
+             */
+            cache_hits: number;
+            digest: string;
+            /**
+             * Format: date-time
+             * @description Demand of its first start in the range
+             */
+            first_seen?: string;
+            /**
+             * Format: int64
+             * @description How many functions it is the image of
+             */
+            functions: number;
+            /**
+             * Format: int64
+             * @description How many hosts it was started on
+             */
+            hosts: number;
+            /** @description One of its names */
+            image?: string;
+            /** Format: date-time */
+            last_seen?: string;
+            /**
+             * Format: int64
+             * @description Layers that starts needed, in all starts
+             */
+            layers: number;
+            /**
+             * Format: int64
+             * @description Of the layers that were not on the host, in all starts
+             */
+            loaded_bytes: number;
+            /**
+             * Format: double
+             * @description Spent on pulling it, in all starts
+             */
+            pull_ms: number;
+            /**
+             * Format: int64
+             * @description Starts that pulled something of it
+             */
+            pulls: number;
+            region?: string;
+            registry?: string;
+            /** Format: int64 */
+            starts: number;
+            /**
+             * Format: double
+             * @description Spent on unpacking it, in all starts
+             */
+            unpack_ms: number;
+        };
+        ImageList: {
+            /** @description Those first on which most time was spent */
+            images: components["schemas"]["Image"][];
+            /** @description There are more images than this */
+            truncated?: boolean;
+        };
+        Instance: {
+            /** Format: double */
+            cpu_time_ms?: number;
+            /** Format: date-time */
+            demanded_at?: string;
+            digest?: string;
+            /**
+             * Format: int64
+             * @description Of those, how many ended as error, timeout or oom
+             */
+            errors: number;
+            /** Format: int32 */
+            exit_code?: number;
+            function: string;
+            host?: string;
+            image?: string;
+            /** @enum {string} */
+            initialization?: "on-demand" | "provisioned";
+            instance: string;
+            /**
+             * Format: date-time
+             * @description When the last thing known of a request of it happened
+             */
+            last_active_at?: string;
+            /**
+             * Format: int32
+             * @description 0, unless the instance had stopped and was started again under its name
+             */
+            life?: number;
+            /**
+             * Format: int64
+             * @description Bytes
+             */
+            memory_limit?: number;
+            /**
+             * Format: int64
+             * @description Bytes
+             */
+            memory_peak?: number;
+            namespace: string;
+            /** @description It was killed for its memory */
+            oom?: boolean;
+            /**
+             * Format: int64
+             * @description Of those, how many have not ended
+             */
+            open: number;
+            /** Format: date-time */
+            ready_at?: string;
+            /** @description The request that demanded it */
+            request_id?: string;
+            /**
+             * Format: int64
+             * @description That it handled, in all its lives
+             */
+            requests: number;
+            /**
+             * Format: double
+             * @description From the demand to readiness
+             */
+            start_ms?: number;
+            /**
+             * @description failed: it ended before it was ready
+             * @enum {string}
+             */
+            state: "starting" | "ready" | "stopped" | "failed";
+            stop_reason?: string;
+            /** Format: date-time */
+            stopped_at?: string;
+            version: string;
+        };
+        InstanceList: {
+            instances: components["schemas"]["Instance"][];
+            /** @description Pass as cursor to read on; absent at the end */
+            next_cursor?: string;
         };
         Invocation: {
             /** Format: int64 */
@@ -710,6 +1122,52 @@ export interface components {
             unpack_end?: string;
             /** Format: date-time */
             unpack_start?: string;
+        };
+        LayerFigures: {
+            /**
+             * Format: int64
+             * @description Compressed
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Of those, how many had it on the host already
+             */
+            cache_hits: number;
+            digest: string;
+            /**
+             * Format: double
+             * @description Spent in all starts
+             */
+            download_ms: number;
+            /** Format: int64 */
+            functions: number;
+            /**
+             * Format: int64
+             * @description Of those, how many loaded it on demand
+             */
+            lazy: number;
+            /**
+             * Format: int64
+             * @description Of those, how many had to pull it
+             */
+            pulls: number;
+            /**
+             * Format: int64
+             * @description Instances whose start needed it
+             */
+            starts: number;
+            /**
+             * Format: double
+             * @description Spent in all starts
+             */
+            unpack_ms: number;
+        };
+        LayerList: {
+            /** @description Those first on which most time was spent */
+            layers: components["schemas"]["LayerFigures"][];
+            /** @description There are more layers than this */
+            truncated?: boolean;
         };
         Line: {
             /**
@@ -832,6 +1290,37 @@ export interface components {
             name: string;
             /** Format: date-time */
             start: string;
+        };
+        StartComparison: {
+            /** @description The total first, then in the order of a start */
+            phases: components["schemas"]["ComparedPhase"][];
+        };
+        StartDistribution: {
+            buckets: components["schemas"]["Bucket"][];
+            /** Format: int64 */
+            count: number;
+            /** @description What the starts have in common; empty if they were not asked for by anything, or if it is not known */
+            group: string;
+            /** Format: double */
+            max_ms: number;
+            /** Format: double */
+            mean_ms: number;
+            /** Format: double */
+            p50_ms: number;
+            /** Format: double */
+            p90_ms: number;
+            /** Format: double */
+            p95_ms: number;
+            /** Format: double */
+            p99_ms: number;
+            /** @description A phase, for as long as it was active in its start, or total from the demand to readiness */
+            phase: string;
+        };
+        StartDistributionList: {
+            /** @description In the order of the groups and phases */
+            distributions: components["schemas"]["StartDistribution"][];
+            /** @description There are more groups than this */
+            truncated?: boolean;
         };
         StartHistory: {
             /** Format: int64 */
@@ -971,9 +1460,13 @@ export interface operations {
     "get-cold-starts": {
         parameters: {
             query?: {
+                /** @description Only starts of this image */
+                digest?: string;
                 /** @description The function's name without its namespace */
                 function?: string;
+                host?: string;
                 initialization?: "on-demand" | "provisioned";
+                instance?: string;
                 /** @description How many starts each of the lists slowest and recent holds */
                 limit?: number;
                 namespace?: string;
@@ -999,6 +1492,147 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ColdStartStats"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "compare-cold-starts": {
+        parameters: {
+            query?: {
+                a_digest?: string;
+                a_host?: string;
+                a_since?: string;
+                a_until?: string;
+                /** @description Of selection a, where it is another one than version says; the same goes for all others that begin so */
+                a_version?: string;
+                b_digest?: string;
+                b_host?: string;
+                b_since?: string;
+                b_until?: string;
+                b_version?: string;
+                /** @description Only starts of this image */
+                digest?: string;
+                /** @description The function's name without its namespace */
+                function?: string;
+                host?: string;
+                initialization?: "on-demand" | "provisioned";
+                instance?: string;
+                namespace?: string;
+                /** @description Beginning of the time range (inclusive): an RFC 3339 time, or a duration before now such as 90s, 15m, 24h or 7d. Default: no limit */
+                since?: string;
+                /** @description End of the time range (exclusive), written as since is. Default: no limit */
+                until?: string;
+                version?: string;
+            };
+            header?: {
+                /** @description The tenant; default if absent */
+                "X-Scope-OrgID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StartComparison"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "get-cold-start-distributions": {
+        parameters: {
+            query?: {
+                /** @description What starts of one group have in common; absent: all starts are one. Each group has its total and its phases */
+                by?: "function" | "version" | "digest" | "host" | "initialization" | "registry" | "region" | "hour";
+                /** @description Only starts of this image */
+                digest?: string;
+                /** @description The function's name without its namespace */
+                function?: string;
+                host?: string;
+                initialization?: "on-demand" | "provisioned";
+                instance?: string;
+                namespace?: string;
+                /** @description Beginning of the time range (inclusive): an RFC 3339 time, or a duration before now such as 90s, 15m, 24h or 7d. Default: no limit */
+                since?: string;
+                /** @description End of the time range (exclusive), written as since is. Default: no limit */
+                until?: string;
+                version?: string;
+            };
+            header?: {
+                /** @description The tenant; default if absent */
+                "X-Scope-OrgID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StartDistributionList"];
                 };
             };
             /** @description Unprocessable Entity */
@@ -1093,6 +1727,252 @@ export interface operations {
             };
         };
     };
+    "export-cold-starts": {
+        parameters: {
+            query?: {
+                /** @description Only starts of this image */
+                digest?: string;
+                format?: "ndjson" | "csv" | "parquet";
+                /** @description The function's name without its namespace */
+                function?: string;
+                host?: string;
+                initialization?: "on-demand" | "provisioned";
+                instance?: string;
+                namespace?: string;
+                /** @description At most so many rows; 0: all of them */
+                rows?: number;
+                /** @description Beginning of the time range (inclusive): an RFC 3339 time, or a duration before now such as 90s, 15m, 24h or 7d. Default: no limit */
+                since?: string;
+                /** @description End of the time range (exclusive), written as since is. Default: no limit */
+                until?: string;
+                version?: string;
+            };
+            header?: {
+                /** @description The tenant; default if absent */
+                "X-Scope-OrgID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.apache.parquet": string;
+                    "application/x-ndjson": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "export-lines": {
+        parameters: {
+            query?: {
+                /** @description By which evidence the line got its request; separated by commas */
+                attribution?: ("explicit" | "window" | "init" | "late" | "ambiguous" | "none")[] | null;
+                /** @description A condition on a field of the line: key=value, key!=value, key~regex, key!~regex, key>number, key>=number, key<number, key<=number, or a key that is there */
+                field?: string[] | null;
+                format?: "ndjson" | "csv" | "parquet";
+                /** @description The function's name without its namespace */
+                function?: string;
+                host?: string;
+                /** @description Upper and lower case are the same in q and not */
+                ignore_case?: boolean;
+                instance?: string;
+                /** @description Separated by commas */
+                level?: ("trace" | "debug" | "info" | "warn" | "error" | "fatal" | "unknown")[] | null;
+                namespace?: string;
+                /** @description Text that the line does not contain */
+                not?: string[] | null;
+                /** @description Text that the line contains; several times for several texts, all of which it contains */
+                q?: string[] | null;
+                /** @description A regular expression (RE2 syntax) that a part of the line matches; (?i) at its beginning ignores case */
+                regex?: string;
+                /** @description Only lines of this request */
+                request?: string;
+                /** @description At most so many rows; 0: all of them */
+                rows?: number;
+                /** @description Beginning of the time range (inclusive): an RFC 3339 time, or a duration before now such as 90s, 15m, 24h or 7d. Default: no limit */
+                since?: string;
+                /** @description Separated by commas */
+                stream?: ("stdout" | "stderr" | "platform")[] | null;
+                /** @description Only lines that name this trace */
+                trace?: string;
+                /** @description End of the time range (exclusive), written as since is. Default: no limit */
+                until?: string;
+                version?: string;
+            };
+            header?: {
+                /** @description The tenant; default if absent */
+                "X-Scope-OrgID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.apache.parquet": string;
+                    "application/x-ndjson": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "export-requests": {
+        parameters: {
+            query?: {
+                /** @description Nobody told how it ended, and its instance ended like this; separated by commas */
+                closed_by?: ("oom" | "timeout" | "crash" | "stop")[] | null;
+                /** @description Only requests that waited for a start, or only those that did not */
+                cold?: "true" | "false";
+                /** @description Of its instance's image */
+                digest?: string;
+                /** @description A part of what is said of its failure, in upper or lower case */
+                error?: string;
+                format?: "ndjson" | "csv" | "parquet";
+                /** @description The function's name without its namespace */
+                function?: string;
+                /** @description Where its instance was */
+                host?: string;
+                http_status?: number;
+                /** @description Upper and lower case are the same in q */
+                ignore_case?: boolean;
+                /** @description How its instance was started */
+                initialization?: "on-demand" | "provisioned";
+                instance?: string;
+                /** @description It took at most so long in the handler */
+                max_duration?: string;
+                /** @description It took at least so long in the handler */
+                min_duration?: string;
+                namespace?: string;
+                /** @description Text that one of its lines contains; several times for several texts, each in any of its lines */
+                q?: string[] | null;
+                /** @description What the request's ID begins with */
+                request?: string;
+                /** @description At most so many rows; 0: all of them */
+                rows?: number;
+                /** @description Beginning of the time range (inclusive): an RFC 3339 time, or a duration before now such as 90s, 15m, 24h or 7d. Default: no limit */
+                since?: string;
+                /** @description How it ended; separated by commas */
+                status?: ("ok" | "error" | "timeout" | "oom" | "cancelled" | "running")[] | null;
+                trigger?: string;
+                /** @description End of the time range (exclusive), written as since is. Default: no limit */
+                until?: string;
+                version?: string;
+            };
+            header?: {
+                /** @description The tenant; default if absent */
+                "X-Scope-OrgID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.apache.parquet": string;
+                    "application/x-ndjson": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     "list-functions": {
         parameters: {
             query?: {
@@ -1117,6 +1997,264 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FunctionList"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "list-function-versions": {
+        parameters: {
+            query: {
+                /** @description The function's name without its namespace */
+                function: string;
+                /** @description The function's namespace; empty is one, too */
+                namespace?: string;
+                /** @description Beginning of the time range (inclusive): an RFC 3339 time, or a duration before now such as 90s, 15m, 24h or 7d. Default: no limit */
+                since?: string;
+                /** @description End of the time range (exclusive), written as since is. Default: no limit */
+                until?: string;
+            };
+            header?: {
+                /** @description The tenant; default if absent */
+                "X-Scope-OrgID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FunctionVersionList"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "list-images": {
+        parameters: {
+            query?: {
+                /** @description Only starts of this image */
+                digest?: string;
+                /** @description The function's name without its namespace */
+                function?: string;
+                host?: string;
+                initialization?: "on-demand" | "provisioned";
+                instance?: string;
+                namespace?: string;
+                /** @description Beginning of the time range (inclusive): an RFC 3339 time, or a duration before now such as 90s, 15m, 24h or 7d. Default: no limit */
+                since?: string;
+                /** @description End of the time range (exclusive), written as since is. Default: no limit */
+                until?: string;
+                version?: string;
+            };
+            header?: {
+                /** @description The tenant; default if absent */
+                "X-Scope-OrgID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImageList"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "list-instances": {
+        parameters: {
+            query?: {
+                /** @description Where to read on: next_cursor of the answer before, with the same filters and sort */
+                cursor?: string;
+                /** @description Only starts of this image */
+                digest?: string;
+                /** @description The function's name without its namespace */
+                function?: string;
+                host?: string;
+                initialization?: "on-demand" | "provisioned";
+                instance?: string;
+                limit?: number;
+                namespace?: string;
+                /** @description Beginning of the time range (inclusive): an RFC 3339 time, or a duration before now such as 90s, 15m, 24h or 7d. Default: no limit */
+                since?: string;
+                /** @description time: the newest first; start: those first that took longest to start */
+                sort?: "time" | "start";
+                /** @description Separated by commas */
+                state?: ("starting" | "ready" | "stopped" | "failed")[] | null;
+                /** @description End of the time range (exclusive), written as since is. Default: no limit */
+                until?: string;
+                version?: string;
+            };
+            header?: {
+                /** @description The tenant; default if absent */
+                "X-Scope-OrgID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InstanceList"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "list-layers": {
+        parameters: {
+            query?: {
+                /** @description Only starts of this image */
+                digest?: string;
+                /** @description The function's name without its namespace */
+                function?: string;
+                host?: string;
+                initialization?: "on-demand" | "provisioned";
+                instance?: string;
+                namespace?: string;
+                /** @description Beginning of the time range (inclusive): an RFC 3339 time, or a duration before now such as 90s, 15m, 24h or 7d. Default: no limit */
+                since?: string;
+                /** @description End of the time range (exclusive), written as since is. Default: no limit */
+                until?: string;
+                version?: string;
+            };
+            header?: {
+                /** @description The tenant; default if absent */
+                "X-Scope-OrgID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LayerList"];
                 };
             };
             /** @description Unprocessable Entity */
