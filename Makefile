@@ -73,8 +73,8 @@ generate: ## Write generated files anew: OpenAPI document, console types, dashbo
 	$(GO) generate ./...
 	cd $(CONSOLE) && npm run --silent types
 
-bench: engine ## Run the benchmarks: of the hot paths, and of the collector as a whole process
-	$(GO) test -run '^$$' -bench . -benchmem ./aggregator/... ./collector/... ./internal/wire/...
+bench: engine ## Run the benchmarks: of the hot paths, and of collector, aggregator, engine and queries as whole processes
+	$(GO) test -run '^$$' -bench . -benchmem ./aggregator/... ./collector/... ./internal/wire/... ./query/...
 	$(GO) run ./test/bench
 
 bench-schema: engine ## Measure shapes of the table of lines against one another (about two hours; BENCH='-lines 2000000' for less)

@@ -129,6 +129,12 @@ func TestLogs(t *testing.T) {
 	if len(folded.EncodingFlags) != 0 || len(folded.Result) != 2 || folded.Stats.Summary.TotalEntriesReturned != 2 {
 		t.Fatalf("%+v", folded)
 	}
+	for interval, want := range map[string]int{"0": 2, "1ms": 2, "60": 1} {
+		p["interval"] = interval
+		if got := answer[answered[queried]](t, api, "/query_range", p).Data.Stats.Summary.TotalEntriesReturned; got != want {
+			t.Errorf("%d lines with an interval of %s, want %d", got, interval, want)
+		}
+	}
 	if got := folded.Result[1]; got.Stream["request_id"] != readtest.Cold || got.Stream["cold_wait_ms"] != "6002" || len(got.Values[0]) != 2 || got.Values[0][0] != nanos(6.1) {
 		t.Errorf("%+v", got)
 	}
@@ -272,6 +278,7 @@ func TestErrors(t *testing.T) {
 		{"/query_range", params{"query": q, "start": "yesterday"}, 400, "could not parse 'start' parameter"},
 		{"/query_range", params{"query": q, "start": "20", "end": "10"}, 400, "end timestamp must not be before or equal to start time"},
 		{"/query_range", params{"query": q, "direction": "up"}, 400, "invalid direction 'up'"},
+		{"/query_range", params{"query": q, "interval": "-1"}, 400, "interval must be >= 0"},
 		{"/query_range", params{"query": "vector(1)", "step": "0"}, 400, "zero or negative query resolution step widths"},
 		{"/query_range", params{"query": "vector(1)", "start": "0", "end": "100000", "step": "1"}, 400, "exceeded maximum resolution of 11,000 points per timeseries"},
 		{"/query_range", params{"query": `count_over_time(` + q + ` | json [1m])`, "start": at(0)}, 400, "pipeline error: 'JSONParserErr' for series"},

@@ -137,6 +137,16 @@ func (a *API) logQuery(r *http.Request) (q eval.LogQuery, err error) {
 	if q.Limit > maxEntries {
 		return q, bad("max entries limit per query exceeded, limit > max_entries_limit_per_query (%d > %d)", q.Limit, maxEntries)
 	}
+	if text := r.Form.Get("interval"); text != "" {
+		interval, err := parseSpan(text)
+		if err != nil {
+			return q, err
+		}
+		if interval < 0 {
+			return q, bad("interval must be >= 0")
+		}
+		q.Interval = int64(interval)
+	}
 	q.Backward, err = backward(r)
 	return q, err
 }

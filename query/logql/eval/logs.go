@@ -16,6 +16,17 @@ type LogQuery struct {
 	Span     Span
 	Backward bool // the latest first
 	Limit    int  // of all streams together, 0: none
+	// Interval is the least time between two lines that are given, in nanoseconds:
+	// lines nearer to the one before are left out. 0: none are.
+	Interval int64
+}
+
+// asked is how many lines the source has to give, 0: all.
+func (q *LogQuery) asked() int {
+	if q.Interval > 0 {
+		return 0 // how many are left out is not known
+	}
+	return q.Limit
 }
 
 // LogEntry is a line that passed all stages.
@@ -31,7 +42,7 @@ const maxSets = 1 << 16
 // Logs gives the lines of e to yield one after another, until it returns an
 // error, which Logs returns, too.
 func (v *Evaluator) Logs(ctx context.Context, e *logql.LogExpr, q LogQuery, yield func(LogEntry) error) error {
-	scan, err := v.source.Scan(ctx, Request{Log: e, Span: q.Span, Backward: q.Backward, Limit: q.Limit})
+	scan, err := v.source.Scan(ctx, Request{Log: e, Span: q.Span, Backward: q.Backward, Limit: q.asked()})
 	if err != nil {
 		return fmt.Errorf("open lines of %s: %w", e, err)
 	}
@@ -40,11 +51,12 @@ func (v *Evaluator) Logs(ctx context.Context, e *logql.LogExpr, q LogQuery, yiel
 	if err != nil {
 		return errors.Join(err, scan.Lines.Close())
 	}
-	return errors.Join(logs(ctx, scan.Lines, p, table, q.Limit, yield), scan.Lines.Close())
+	return errors.Join(logs(ctx, scan.Lines, p, table, q, yield), scan.Lines.Close())
 }
 
-func logs(ctx context.Context, lines Lines, p *pipeline.Pipeline, table *labels.Table, limit int, yield func(LogEntry) error) error {
-	for n := 0; limit == 0 || n < limit; {
+func logs(ctx context.Context, lines Lines, p *pipeline.Pipeline, table *labels.Table, q LogQuery, yield func(LogEntry) error) error {
+	var last int64
+	for n := 0; q.Limit == 0 || n < q.Limit; {
 		batch, err := lines.Next(ctx)
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -54,13 +66,14 @@ func logs(ctx context.Context, lines Lines, p *pipeline.Pipeline, table *labels.
 		}
 		for _, l := range batch {
 			entry, kept := p.Process(l)
-			if !kept {
+			if !kept || n > 0 && q.Interval > 0 && max(l.Time-last, last-l.Time) < q.Interval {
 				continue
 			}
+			last = l.Time
 			if err := yield(LogEntry{l.Time, entry}); err != nil {
 				return err
 			}
-			if n++; n == limit {
+			if n++; n == q.Limit {
 				return nil
 			}
 		}

@@ -49,6 +49,13 @@ func TestLogs(t *testing.T) {
 			`100 10 {app="a", env="p"} {req="10"} {}`,
 			`90  {app="c", env="q"} {} {}`,
 		}},
+		// Lines nearer than the interval to the one before are left out.
+		{`{app="a"} | line_format "{{.req}}" | keep app`, LogQuery{Span: all, Limit: 3, Interval: 30 * second}, []string{
+			`10 1 {app="a"} {} {}`, `40 4 {app="a"} {} {}`, `70 7 {app="a"} {} {}`,
+		}},
+		{`{app=~"a|b"} | line_format "{{.app}}" | keep app`, LogQuery{Span: all, Backward: true, Interval: 40 * second}, []string{
+			`100 b {app="b"} {} {}`, `60 b {app="b"} {} {}`, `20 b {app="b"} {} {}`,
+		}},
 		// The span's end is not in it.
 		{`{app="b"}`, LogQuery{Span: Span{20 * second, 30 * second}}, []string{`20 level=info d=9 {app="b", env="p"} {} {}`}},
 		{`{app="z"}`, LogQuery{Span: all}, nil},
