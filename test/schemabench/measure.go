@@ -119,10 +119,13 @@ func (s *store) prepare(ctx context.Context) (time.Duration, error) {
 func (s *store) load(ctx context.Context, table string) error {
 	into := schema.Logs
 	into.Name = table
+	r, err := rows.New(s.lines, start, s.span)
+	if err != nil {
+		return err
+	}
 	blocks := make(chan []schema.LogRow, 1)
 	go func() {
 		defer close(blocks)
-		r := rows.New(s.lines, start, s.span)
 		for left := s.lines; left > 0; {
 			b := make([]schema.LogRow, min(left, s.block))
 			for i := range b {

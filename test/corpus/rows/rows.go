@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/coldscope/coldscope/aggregator/extract"
 	"github.com/coldscope/coldscope/internal/faas"
 	"github.com/coldscope/coldscope/internal/schema"
 	"github.com/coldscope/coldscope/test/corpus"
@@ -25,6 +26,7 @@ const push = 1000
 // Generator makes rows, the same each time. It is not safe for concurrent use.
 type Generator struct {
 	gen       *corpus.Gen
+	extractor *extract.Extractor
 	params    corpus.Params
 	offsets   []uint64 // of each instance's file
 	instances []string
@@ -36,16 +38,20 @@ type Generator struct {
 
 // New makes rows of so many lines, spread over span from start on: 200 functions
 // on 2000 instances, about ten lines a request.
-func New(lines int, start time.Time, span time.Duration) *Generator {
+func New(lines int, start time.Time, span time.Duration) (*Generator, error) {
+	extractor, err := extract.New(extract.DefaultConfig())
+	if err != nil {
+		return nil, err
+	}
 	p := corpus.Params{
 		Seed: 1, Functions: 200, Instances: 2000, Start: start, Step: max(span/time.Duration(lines), 1), Active: 16, RareP: 2e-4,
 	}
-	r := &Generator{gen: corpus.NewGen(p), params: p, offsets: make([]uint64, p.Instances)}
+	r := &Generator{gen: corpus.NewGen(p), extractor: extractor, params: p, offsets: make([]uint64, p.Instances)}
 	for i := range p.Instances {
 		r.instances = append(r.instances, corpus.InstName(i))
 		r.functions = append(r.functions, corpus.FuncName(p.Func(i)))
 	}
-	return r
+	return r, nil
 }
 
 // Next is the next line's row, and the start that its request waited for, if the
@@ -59,10 +65,11 @@ func (r *Generator) Next() (schema.LogRow, *Start) {
 	row := schema.LogRow{
 		Line: &faas.Line{
 			Ref:  faas.Ref{Tenant: Tenant, Namespace: Namespace, Function: r.functions[l.Instance], Version: "v" + strconv.Itoa(1+l.Instance%2), Instance: r.instances[l.Instance]},
-			Host: "node-" + strconv.Itoa(l.Instance%20), Time: time.Unix(0, l.TS), Stream: "stdout", Body: string(l.Text), FileID: (uint64(l.Instance) + 1) * 0x9E3779B97F4A7C15, Offset: r.offsets[l.Instance], Severity: severity(&l),
+			Host: "node-" + strconv.Itoa(l.Instance%20), Time: time.Unix(0, l.TS), Stream: "stdout", Body: string(l.Text), FileID: (uint64(l.Instance) + 1) * 0x9E3779B97F4A7C15, Offset: r.offsets[l.Instance],
 		},
 		RequestID: l.RID, Attribution: "window", Revision: r.settled,
 	}
+	r.extractor.Line(row.Line, nil)
 	if l.Stderr {
 		row.Stream = "stderr"
 	}
@@ -102,18 +109,4 @@ func start(line *schema.LogRow, n int, took time.Duration) *Start {
 			Phase: "init", Start: begun, End: ready, Revision: line.Revision,
 		},
 	}
-}
-
-func severity(l *corpus.Line) faas.Severity {
-	switch {
-	case len(l.Text) > 0 && l.Text[0] == '\t': // of a stack trace
-		return faas.SeverityUnknown
-	case l.Level == "debug":
-		return 5
-	case l.Level == "warn":
-		return 13
-	case l.Level == "error":
-		return 17
-	}
-	return 9
 }
