@@ -60,13 +60,22 @@ func loadConfig(f *process.Flags, set *pflag.FlagSet) (config, error) {
 // garbagePercent is how much garbage there may be for what is in use. What an
 // aggregator holds is bounded, and large: lines on their way, and those that may
 // have to be corrected. Go's own 100 would be half as much memory again for a
-// tenth of its processor time. A limit of the memory is no better: close to it
-// little else is done than to collect.
+// tenth of its processor time.
 const garbagePercent = 70
+
+// memoryLimit is where garbage is collected sooner, in bytes: three times what c
+// lets an aggregator hold, for copies, columns and garbage, and what the process
+// is without load. It is far above what full intake takes, since close to a limit
+// little else is done than to collect: it is met where more senders than can be
+// served push at once.
+func memoryLimit(c *aggregator.Config) int64 { return 3*(int64(c.Correlate.Memory)+c.Pending) + 64<<20 }
 
 func startAggregator(ctx context.Context, p *process.Process, c *aggregator.Config, conn driver.Conn) (*aggregator.Aggregator, error) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbagePercent)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit(c))
 	}
 	a := aggregator.New(*c, conn, p.Logger, p.Registry, p.Tracing)
 	p.Run(ctx, "aggregator", a.Run)
