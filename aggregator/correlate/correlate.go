@@ -283,11 +283,16 @@ func (c *Correlator) use(k Key, now time.Time) *instance {
 }
 
 // charge counts what an instance takes beside its lines, roughly. Where all of
-// them take too much, it keeps its newest invocations only.
+// them take too much, it keeps its newest invocations only, as many as are its
+// share: to forget an instance as a whole that is in use would have it read from
+// the store again at once.
 func (c *Correlator) charge(i *instance) {
-	const each, perLife, perInvocation, perPhase, enough = 1 << 10, 1 << 10, 256, 48, 64
-	if c.state > c.cfg.Memory/2-c.cfg.Memory/8 && len(i.invocations) > 2*enough {
-		i.forgetInvocations(len(i.invocations)-enough, c.cfg.Grace)
+	const each, perLife, perInvocation, perPhase, few, enough = 1 << 10, 1 << 10, 256, 48, 8, 64
+	if much := c.cfg.Memory/2 - c.cfg.Memory/8; c.state > much {
+		share := (much/len(c.instances) - each - perLife) / perInvocation / 2
+		if keep := min(max(share, few), enough); len(i.invocations) > 2*keep {
+			i.forgetInvocations(len(i.invocations)-keep, c.cfg.Grace)
+		}
 	}
 	now := each + perLife*len(i.lives) + perInvocation*len(i.invocations) + perPhase*len(i.phases)
 	c.memory += now - i.charged
