@@ -25,8 +25,8 @@ type Config struct {
 	Hold time.Duration
 	// Grace is how long after an invocation's end a line still counts as its own.
 	Grace time.Duration
-	// Memory bounds the bytes of what is remembered. At most half of it is
-	// instances and their invocations, of which the least recently used go
+	// Memory bounds the bytes of what is remembered. At most five eighths of it
+	// are instances and their invocations, of which the least recently used go
 	// first, and at most a quarter outlines of lines: what tells whether a line
 	// has to be corrected. The rest is the newest lines as they are. The store
 	// still has what is forgotten.
@@ -37,7 +37,7 @@ type Config struct {
 
 // DefaultConfig is what a platform with one request at a time per instance needs.
 func DefaultConfig() Config {
-	return Config{Hold: 500 * time.Millisecond, Grace: 2 * time.Second, Memory: 48 << 20, InstanceLines: 4096}
+	return Config{Hold: 500 * time.Millisecond, Grace: 2 * time.Second, Memory: 64 << 20, InstanceLines: 4096}
 }
 
 // Ticket stands for the submission that a line came with. The correlator only
@@ -243,12 +243,13 @@ func (c *Correlator) Held() int { return c.held }
 // settled before.
 func (c *Correlator) Take() Output {
 	c.attributeDoubted()
-	for c.state > c.cfg.Memory/2 || c.outlined > c.cfg.Memory/4 || c.memory > c.cfg.Memory {
+	state := c.cfg.Memory / 8 * 5
+	for c.state > state || c.outlined > c.cfg.Memory/4 || c.memory > c.cfg.Memory {
 		switch {
 		case c.outlined > c.cfg.Memory/4:
 			c.dropOutline()
 			continue
-		case c.state <= c.cfg.Memory/2 && !c.lines.empty():
+		case c.state <= state && !c.lines.empty():
 			c.drop(c.lines.pop())
 			continue
 		}
@@ -288,7 +289,7 @@ func (c *Correlator) use(k Key, now time.Time) *instance {
 // the store again at once.
 func (c *Correlator) charge(i *instance) {
 	const each, perLife, perInvocation, perPhase, few, enough = 1 << 10, 1 << 10, 256, 48, 8, 64
-	if much := c.cfg.Memory/2 - c.cfg.Memory/8; c.state > much {
+	if much := c.cfg.Memory / 2; c.state > much {
 		share := (much/len(c.instances) - each - perLife) / perInvocation / 2
 		if keep := min(max(share, few), enough); len(i.invocations) > 2*keep {
 			i.forgetInvocations(len(i.invocations)-keep, c.cfg.Grace)
