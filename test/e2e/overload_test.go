@@ -29,10 +29,10 @@ const (
 	overloadLines   = 8000 // of a push: 2 MB
 	overloadPending = 16 << 20
 	// overloadMemory is what the aggregator's process may have at its height: its
-	// heap's limit, which follows from pending_bytes and is 256 MiB here, and what
+	// heap's limit, which follows from pending_bytes and is 304 MiB here, and what
 	// the heap is over it for a moment. What is made of all pushes that come at once
 	// would alone be more.
-	overloadMemory = 300 << 20
+	overloadMemory = 384 << 20
 	refusals       = 100 // to be seen in each part of the test
 )
 
