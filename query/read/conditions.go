@@ -11,9 +11,10 @@ import (
 	"github.com/coldscope/coldscope/internal/schema"
 )
 
-// queries are the files of sql/ as templates. What goes into a template is
+// queries are the files of sql/ as templates, with lists of columns that several of
+// them read. What goes into a template is
 // chosen among the fixed texts of this package: values are parameters, always.
-var queries = template.Must(template.New("sql").ParseFS(files, "sql/*.sql"))
+var queries = template.Must(template.New("sql").ParseFS(files, "columns.sql", "sql/*.sql"))
 
 // query gives the SQL of a file whose text depends on what is asked.
 func query(name string, choices any) (string, error) {

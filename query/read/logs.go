@@ -89,22 +89,14 @@ func (f *LogFilter) args(tenant string) args {
 // Logs lists the attempts that f is about, without what was printed, and says
 // how many there are.
 func (r *Reader) Logs(ctx context.Context, tenant string, f *LogFilter) (logs []Log, total uint64, err error) {
-	matching, err := files.ReadFile("sql/logs_matching.sql")
-	if err != nil {
-		return nil, 0, fmt.Errorf("read query logs_matching: %w", err)
-	}
-	columns, err := files.ReadFile("sql/logs_list.sql")
-	if err != nil {
-		return nil, 0, fmt.Errorf("read query logs_list: %w", err)
-	}
-	const settings = "\nSETTINGS use_skip_indexes_if_final = 1, use_skip_indexes_if_final_exact_mode = 1"
+	type list struct{ Order string } // without one they are counted
 	a := f.args(tenant)
 	var rows []invocationRow
 	g, grouped := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		counted, err := selectText[struct {
+		counted, err := selectWhere[struct {
 			Total uint64 `ch:"total"`
-		}](grouped, r, "logs_count", "SELECT count() AS total\n"+string(matching)+settings, 1, a)
+		}](grouped, r, "logs_list", list{}, 1, a)
 		if err == nil {
 			total = counted[0].Total // an aggregate without keys has one row
 		}
@@ -115,10 +107,9 @@ func (r *Reader) Logs(ctx context.Context, tenant string, f *LogFilter) (logs []
 		if f.Ascending {
 			direction = "ASC"
 		}
-		order := fmt.Sprintf("ORDER BY "+logOrders[f.Order]+", request_id %[1]s, instance %[1]s", direction)
-		text := string(columns) + string(matching) + order + "\nLIMIT {limit:UInt32} OFFSET {offset:UInt32}" + settings
+		order := fmt.Sprintf(logOrders[f.Order]+", request_id %[1]s, instance %[1]s", direction)
 		g.Go(func() (err error) {
-			rows, err = selectText[invocationRow](grouped, r, "logs_list", text, f.Limit, with(a, args{"limit": f.Limit, "offset": f.Offset}))
+			rows, err = selectWhere[invocationRow](grouped, r, "logs_list", list{order}, f.Limit, with(a, args{"limit": f.Limit, "offset": f.Offset}))
 			return err
 		})
 	}

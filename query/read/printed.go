@@ -289,13 +289,13 @@ func (p *printing) whose(row *printedRow, listed []*Log) *Log {
 
 // each reads lines and gives them to their logs.
 func (p *printing) each(ctx context.Context, name string, a args, whose func(*printedRow) *Log) error {
-	sql, err := files.ReadFile("sql/" + name + ".sql")
+	sql, err := query(name, nil)
 	if err != nil {
-		return fmt.Errorf("read query %s: %w", name, err)
+		return err
 	}
 	ctx, cancel := context.WithCancel(ctx) // ends the query where there is too much
 	defer cancel()
-	rows, err := p.conn.Query(p.limits.Context(ctx, 2*(p.bounds.Lines+1)*len(p.logs)), string(sql), named(a)...)
+	rows, err := p.conn.Query(p.limits.Context(ctx, 2*(p.bounds.Lines+1)*len(p.logs)), sql, named(a)...)
 	if err != nil {
 		return fmt.Errorf("query %s: %w", name, err)
 	}

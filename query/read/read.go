@@ -23,7 +23,7 @@ import (
 // ErrNotFound means that the tenant has nothing of that name.
 var ErrNotFound = errors.New("not found")
 
-//go:embed sql/*.sql
+//go:embed columns.sql sql/*.sql
 var files embed.FS
 
 // Reader reads one store. It is safe for concurrent use.
@@ -59,11 +59,6 @@ func selectWhere[T any](ctx context.Context, r *Reader, name string, choices any
 	if err != nil {
 		return nil, err
 	}
-	return selectText[T](ctx, r, name, sql, rows, a)
-}
-
-// selectText is selectRows of a query that is put together from several files.
-func selectText[T any](ctx context.Context, r *Reader, name, sql string, rows int, a args) ([]T, error) {
 	list := []T{}
 	if err := r.conn.Select(r.limits.Context(ctx, rows), &list, sql, named(a)...); err != nil {
 		return nil, fmt.Errorf("query %s: %w", name, err)

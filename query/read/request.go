@@ -213,13 +213,13 @@ func (r *Reader) lines(ctx context.Context, key args, page *Page, start *ColdSta
 			rangeFrom = *d
 		}
 	}
-	sql, err := files.ReadFile("sql/lines.sql")
+	sql, err := query("lines", nil)
 	if err != nil {
-		return nil, fmt.Errorf("read query lines: %w", err)
+		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx) // ends the query when the page is full
 	defer cancel()
-	rows, err := r.conn.Query(r.limits.Context(ctx, maxLines+1), string(sql), named(with(key, args{
+	rows, err := r.conn.Query(r.limits.Context(ctx, maxLines+1), sql, named(with(key, args{
 		"request": v.RequestID, "cold": cold,
 		"range_from": nanos(rangeFrom.Add(-before - ahead)), "range_to": nanos(to.Add(after - ahead)),
 		"window_from": nanos(from.Add(-ahead)), "window_to": nanos(to.Add(-ahead)),

@@ -1,27 +1,12 @@
 SELECT
-    namespace,
-    function,
-    started_at,
-    request_id,
-    instance,
-    version,
-    trigger,
-    queued_at,
-    ended_at,
-    status,
-    http_status,
-    error,
-    duration_ns,
-    memory_peak,
-    cpu_time_ns,
-    bytes_in,
-    bytes_out,
-    cold,
-    cold_wait_ns,
-    usage_memory_peak,
-    usage_cpu_time_ns,
-    usage_shared,
-    closed_at,
-    closed_status,
-    closed_error,
-    closed_by
+{{- if .Order}}
+    {{template "invocation columns"}}
+{{- else}}
+    count() AS total
+{{- end}}
+{{template "logs_matching.sql"}}
+{{- if .Order}}
+ORDER BY {{.Order}}
+LIMIT {limit:UInt32} OFFSET {offset:UInt32}
+{{- end}}
+SETTINGS use_skip_indexes_if_final = 1, use_skip_indexes_if_final_exact_mode = 1

@@ -3,32 +3,7 @@
 -- finds which rows of the whole range it is about. What the sort key says is
 -- applied before rows are folded, which is what costs.
 SELECT
-    namespace,
-    function,
-    started_at,
-    request_id,
-    instance,
-    version,
-    trigger,
-    queued_at,
-    ended_at,
-    status,
-    http_status,
-    error,
-    duration_ns,
-    memory_peak,
-    cpu_time_ns,
-    bytes_in,
-    bytes_out,
-    cold,
-    cold_wait_ns,
-    usage_memory_peak,
-    usage_cpu_time_ns,
-    usage_shared,
-    closed_at,
-    closed_status,
-    closed_error,
-    closed_by
+    {{template "invocation columns"}}
 FROM invocations FINAL
 PREWHERE tenant = {tenant:String}
 {{- range .Key}}

@@ -4,26 +4,7 @@
 -- filters by differs between the revisions of a line. So neither FINAL nor
 -- LIMIT BY is needed, and only what the order needs is read of all rows.
 SELECT
-    ts,
-    namespace,
-    function,
-    version,
-    instance,
-    host,
-    stream,
-    severity,
-    request_id,
-    attribution,
-    candidates,
-    substring(body, 1, {max_body:UInt32}) AS text,
-    truncated,
-    toUInt64(truncated + length(body) - length(text)) AS cut,
-    trace_id,
-    span_id,
-    attributes,
-    file_id,
-    offset,
-    revision
+    {{template "line columns"}}
 FROM logs
 WHERE tenant = {tenant:String}
 {{- range .Conditions}}

@@ -2,26 +2,7 @@
 -- before they are filtered by that, and after all else. Those of a request are found by the index on
 -- request_id first.
 SELECT
-    ts,
-    namespace,
-    function,
-    version,
-    instance,
-    host,
-    stream,
-    severity,
-    request_id,
-    attribution,
-    candidates,
-    substring(body, 1, {max_body:UInt32}) AS text,
-    truncated,
-    toUInt64(truncated + length(body) - length(text)) AS cut,
-    trace_id,
-    span_id,
-    attributes,
-    file_id,
-    offset,
-    revision
+    {{template "line columns"}}
 FROM logs FINAL
 PREWHERE tenant = {tenant:String}
 {{- range .Conditions}}

@@ -1,26 +1,6 @@
 -- The starts of instances: one each, unless it came back after it had stopped.
 SELECT
-    namespace,
-    function,
-    instance,
-    life,
-    version,
-    host,
-    initialization,
-    request_id,
-    demanded_at,
-    ready_at,
-    stopped_at,
-    stop_reason,
-    exit_code,
-    oom,
-    image,
-    digest,
-    image_bytes,
-    registry,
-    region,
-    memory_limit,
-    clock_offset_ns,
+    {{template "start columns"}},
     memory_peak
 FROM cold_starts FINAL
 WHERE tenant = {tenant:String}
