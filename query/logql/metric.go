@@ -226,3 +226,18 @@ func (*Vector) isMetric()            {}
 func (*Number) isMetric()            {}
 
 func (o VectorOp) hasParam() bool { return o == TopK || o == BottomK || o == ApproxTopK }
+
+// Joins says that op of what inner gives for several series is what inner gives
+// for the lines of all of them together: they need not be apart in between.
+func (op VectorOp) Joins(inner RangeOp) bool {
+	switch inner {
+	case CountOverTime, Rate, BytesOverTime, BytesRate, SumOverTime:
+		return op == Sum
+	case MinOverTime:
+		return op == Min
+	case MaxOverTime:
+		return op == Max
+	default:
+		return false
+	}
+}

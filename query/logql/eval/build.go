@@ -95,16 +95,7 @@ func joins(outer *logql.VectorAggregation, inner *logql.RangeAggregation) bool {
 	if u, g := inner.Range.Unwrap, outer.Grouping; u != nil && g != nil && !g.Without && slices.Contains(g.Labels, u.Label) {
 		return false
 	}
-	switch inner.Op {
-	case logql.CountOverTime, logql.Rate, logql.BytesOverTime, logql.BytesRate, logql.SumOverTime:
-		return outer.Op == logql.Sum
-	case logql.MinOverTime:
-		return outer.Op == logql.Min
-	case logql.MaxOverTime:
-		return outer.Op == logql.Max
-	default:
-		return false
-	}
+	return outer.Op.Joins(inner.Op)
 }
 
 // number is the value of an expression that is a number.

@@ -111,7 +111,7 @@ func grouped(e logql.MetricExpr) (inner *logql.RangeAggregation, by []string, ok
 		}
 	case *logql.VectorAggregation:
 		inner, ok = e.Expr.(*logql.RangeAggregation)
-		if !ok || inner.Grouping != nil || !joins(e.Op, inner.Op) {
+		if !ok || inner.Grouping != nil || !e.Op.Joins(inner.Op) {
 			return nil, nil, false
 		}
 		if g = e.Grouping; g == nil {
@@ -131,21 +131,6 @@ func grouped(e logql.MetricExpr) (inner *logql.RangeAggregation, by []string, ok
 		by = slices.DeleteFunc(by, func(name string) bool { return name == u.Label })
 	}
 	return inner, by, true
-}
-
-// joins says that outer of the values of several series is inner of all their
-// lines.
-func joins(outer logql.VectorOp, inner logql.RangeOp) bool {
-	switch inner {
-	case logql.CountOverTime, logql.Rate, logql.BytesOverTime, logql.BytesRate, logql.SumOverTime:
-		return outer == logql.Sum
-	case logql.MinOverTime:
-		return outer == logql.Min
-	case logql.MaxOverTime:
-		return outer == logql.Max
-	default:
-		return false
-	}
 }
 
 // plain is the values of e as aggregate functions, where no stage that is left
