@@ -44,6 +44,10 @@ func pack(body, requestID string) (before, behind string, whole bool) {
 	return body[:at], body[end:], false
 }
 
+// Unpack is the text that packed stands for in a line of that request, as the
+// column body has it.
+func Unpack(packed, requestID string) string { return strings.Replace(packed, idPlace, requestID, 1) }
+
 func isIDByte(c byte) bool {
 	return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' || c == '-' || c == '_'
 }

@@ -78,6 +78,9 @@ func (q Query) Settings(rows int) clickhouse.Settings {
 		// A row's partition follows from its sort key in every table that has
 		// partitions, so no two of them hold versions of the same row.
 		"do_not_merge_across_partitions_select_final": 1,
+		// Rows that the sort key rules out are left away before they are folded,
+		// and before any other column of them is read.
+		"optimize_move_to_prewhere_if_final": 1,
 	}
 	if rows > 0 {
 		settings["max_result_rows"], settings["result_overflow_mode"] = rows, "throw"

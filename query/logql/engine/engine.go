@@ -72,6 +72,8 @@ type Engine struct {
 	conn   driver.Conn
 	reader *read.Reader // of figures
 	limits Limits
+
+	densities densities
 }
 
 // Limits are the engine's limits.
@@ -79,7 +81,7 @@ func (e *Engine) Limits() Limits { return e.limits }
 
 // New returns an engine over conn, which the caller closes after it.
 func New(conn driver.Conn, limits Limits) *Engine {
-	return &Engine{conn, read.NewLimited(conn, limits.Query), limits}
+	return &Engine{conn: conn, reader: read.NewLimited(conn, limits.Query), limits: limits}
 }
 
 // Query is one query of one tenant while it is answered.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
+	"github.com/coldscope/coldscope/internal/faas"
 	"github.com/coldscope/coldscope/internal/schema"
 	"github.com/coldscope/coldscope/query/logql/eval"
 	"github.com/coldscope/coldscope/query/logql/labels"
@@ -13,14 +15,9 @@ import (
 	"github.com/coldscope/coldscope/query/logql/plan"
 )
 
-// How lines are read: time is cut into slices, each of which is sorted by the
-// store on its own and streamed.
 const (
-	batchLines  = 1024
-	firstSlice  = time.Minute // where few lines are wanted; the next ones grow
-	sliceGrowth = 4
-	sliceLines  = 200_000 // that a slice should have where all are wanted
-	minChunk    = 1000    // lines asked for at once where not all pass the stages
+	batchLines = 1024
+	minChunk   = 1000 // lines asked for at once where not all pass the stages
 )
 
 // lines reads the lines of one request. It implements eval.Lines.
@@ -29,9 +26,8 @@ type lines struct {
 	plan     *plan.Lines
 	request  eval.Request
 	read     plan.Read // of the slice
-	slice    int64     // width, in nanoseconds
-	left     eval.Span // that no slice has begun with
-	wanted   int       // lines still wanted at most, if all pass; -1: no limit
+	slices   slices
+	wanted   int // lines still wanted at most, if all pass; -1: no limit
 	rows     *rows
 	asked    int // LIMIT of the open rows, 0 for none
 	given    int // lines of the open rows
@@ -46,13 +42,14 @@ type lines struct {
 
 // row is what is scanned of a line.
 type row struct {
-	at                               int64
-	stream                           streamKey
-	level, attribution, phase        string
-	requestID, traceID, spanID, body string
-	attributes                       schema.AttributeMap
-	fileID, offset                   uint64
-	own                              []labels.Label // its metadata without facts; reused
+	at                                 time.Time
+	stream                             streamKey
+	severity                           uint8
+	attribution                        string
+	requestID, traceID, spanID, packed string
+	attributes                         schema.AttributeMap
+	fileID, offset                     uint64
+	own                                []labels.Label // its metadata without facts; reused
 }
 
 // streamKey is the labels of a stream.
@@ -60,19 +57,14 @@ type streamKey struct{ namespace, function, version, instance, host, stream stri
 
 func newLines(s *source, p *plan.Lines, r eval.Request, body bool) *lines {
 	l := &lines{
-		s: s, plan: p, request: r, left: r.Span, wanted: -1,
-		read: plan.Read{
-			Tenant: s.q.tenant, Backward: r.Backward, WithoutBody: !body, WithoutAttributes: !s.wantsAttributes(), WithoutPhase: !s.wants("phase"),
-		},
+		s: s, plan: p, request: r, wanted: -1,
+		read:    plan.Read{Tenant: s.q.tenant, Backward: r.Backward, WithoutBody: !body && !s.wants("phase"), WithoutAttributes: !s.wantsAttributes()},
 		streams: map[streamKey]*labels.Set{}, table: labels.NewTable(), metadata: labels.NewTable(),
 	}
-	l.slice = max((r.Span.End-r.Span.Start)/8, int64(time.Second))
+	l.slices = slices{left: r.Span, backward: r.Backward, whole: p.OfRequest()}
 	if r.Limit > 0 {
 		l.wanted = r.Limit
-		l.slice = int64(firstSlice)
-	}
-	if p.OfRequest() {
-		l.slice = r.Span.End - r.Span.Start
+		l.slices.density, l.slices.of = &s.q.engine.densities, s.q.tenant+"\xff"+r.Log.String()
 	}
 	return l
 }
@@ -113,25 +105,23 @@ func (l *lines) Next(ctx context.Context) ([]pipeline.Line, error) {
 
 // Close ends what is still read.
 func (l *lines) Close() error {
-	if l.rows == nil {
-		return nil
-	}
-	l.rows.end()
-	l.rows = nil
+	l.slices.learn(l.row.at)
+	l.end()
 	return nil
+}
+
+// end ends the open rows, if there are any.
+func (l *lines) end() {
+	if l.rows != nil {
+		l.rows.end()
+		l.rows = nil
+	}
 }
 
 // open asks for the next slice, or for more of this one.
 func (l *lines) open(ctx context.Context) error {
-	if l.asked == 0 || l.given < l.asked { // the slice is at its end
-		if !l.advance() {
-			return io.EOF
-		}
-	} else {
-		l.read.After = &plan.Cursor{Time: l.row.at, Namespace: l.row.stream.namespace, Function: l.row.stream.function, FileID: l.row.fileID, Offset: l.row.offset}
-	}
-	l.given, l.asked = 0, 0
-	if l.wanted >= 0 {
+	again := l.asked > 0 && l.given == l.asked // the slice is not at its end
+	if l.asked = 0; l.wanted >= 0 {
 		l.asked = l.wanted
 		if len(l.plan.Rest) > 0 {
 			l.asked = max(minChunk, 4*l.request.Limit)
@@ -140,6 +130,16 @@ func (l *lines) open(ctx context.Context) error {
 			return io.EOF
 		}
 	}
+	if again {
+		l.read.After = &plan.Cursor{Time: l.row.at.UnixNano(), Namespace: l.row.stream.namespace, Function: l.row.stream.function, FileID: l.row.fileID, Offset: l.row.offset}
+	} else {
+		span, any := l.slices.next(l.asked)
+		if !any {
+			return io.EOF
+		}
+		l.read.Since, l.read.Until, l.read.After = span.Start, span.End, nil
+	}
+	l.given = 0
 	l.read.Limit = l.asked
 	rows, err := l.s.q.ask(ctx, l.plan.Query(l.read))
 	if err != nil {
@@ -149,43 +149,13 @@ func (l *lines) open(ctx context.Context) error {
 	return nil
 }
 
-// advance goes on to the next slice; false if there is none.
-func (l *lines) advance() bool {
-	if l.left.Start >= l.left.End {
-		return false
-	}
-	switch {
-	case l.read.Since == l.read.Until: // the first one
-	case l.request.Limit > 0:
-		l.slice *= sliceGrowth
-	case l.given < sliceLines/4:
-		l.slice *= sliceGrowth
-	case l.given > sliceLines:
-		l.slice = max(l.slice/sliceGrowth, int64(time.Second))
-	}
-	width := min(l.slice, l.left.End-l.left.Start)
-	if width <= 0 { // it has overflowed
-		width = l.left.End - l.left.Start
-		l.slice = width
-	}
-	if l.request.Backward {
-		l.read.Since, l.read.Until = l.left.End-width, l.left.End
-		l.left.End -= width
-	} else {
-		l.read.Since, l.read.Until = l.left.Start, l.left.Start+width
-		l.left.Start += width
-	}
-	l.read.After = nil
-	return true
-}
-
 // fill reads rows into the batch; at their end it closes them.
 func (l *lines) fill() error {
 	limit := l.s.q.engine.limits.MaxLines
 	for len(l.batch) < batchLines {
 		if !l.rows.Next() {
 			err := l.rows.Err()
-			_ = l.Close()
+			l.end()
 			if err != nil {
 				return fmt.Errorf("read lines: %w", err)
 			}
@@ -194,25 +164,26 @@ func (l *lines) fill() error {
 		r := &l.row
 		r.attributes = r.attributes[:0]
 		if err := l.rows.Scan(&r.at, &r.stream.namespace, &r.stream.function, &r.stream.version, &r.stream.instance, &r.stream.host, &r.stream.stream,
-			&r.level, &r.attribution, &r.phase, &r.requestID, &r.traceID, &r.spanID, &r.body, &r.attributes, &r.fileID, &r.offset); err != nil {
+			&r.severity, &r.attribution, &r.requestID, &r.traceID, &r.spanID, &r.packed, &r.attributes, &r.fileID, &r.offset); err != nil {
 			return fmt.Errorf("read lines: %w", err)
 		}
 		l.given++
+		l.slices.found++
 		if len(l.plan.Rest) == 0 && l.wanted > 0 {
 			l.wanted--
 		}
 		if n := l.s.q.lines.Add(1); n > uint64(limit) {
 			return &LinesError{limit}
 		}
-		l.s.q.lineBytes.Add(uint64(len(r.body)))
 		l.add(r)
 	}
 	return nil
 }
 
 func (l *lines) add(r *row) {
-	line := pipeline.Line{Time: r.at, Body: r.body, Stream: l.stream(r.stream)}
-	l.own(r)
+	line := pipeline.Line{Time: r.at.UnixNano(), Body: schema.Unpack(r.packed, r.requestID), Stream: l.stream(r.stream)}
+	l.s.q.lineBytes.Add(uint64(len(line.Body)))
+	l.own(r, line.Body)
 	key := factKey{}
 	if l.s.facts && r.requestID != "" {
 		key = factKey{r.stream.namespace, r.stream.function, r.requestID, r.stream.instance}
@@ -245,12 +216,13 @@ func present(list []labels.Label, wanted func(string) bool, pairs ...string) []l
 }
 
 // own makes the labels of a line's metadata, as plan has them, without the facts.
-func (l *lines) own(r *row) {
-	detected := r.level
-	if detected == "" {
-		detected = "unknown"
+func (l *lines) own(r *row, body string) {
+	level, detected := "", faas.Severity(r.severity).String()
+	if detected != faas.SeverityUnknown.String() {
+		level = detected
 	}
-	r.own = present(r.own[:0], l.s.wants, "attribution", r.attribution, "detected_level", detected, "level", r.level, "phase", r.phase,
+	r.own = present(r.own[:0], l.s.wants, "attribution", r.attribution, "detected_level", detected, "level", level,
+		"phase", plan.Phase(r.stream.stream, r.attribution, body),
 		"request_id", r.requestID, "span_id", r.spanID, "trace_id", r.traceID)
 attributes:
 	for _, a := range r.attributes {
@@ -334,15 +306,62 @@ func (l *lines) look(ctx context.Context, ids map[string]bool) error {
 	defer rows.end()
 	for rows.Next() {
 		var k factKey
-		var began int64
-		var cold, wait, duration, code, status, trigger string
-		if err := rows.Scan(&k.namespace, &k.function, &k.request, &k.instance, &began, &cold, &wait, &duration, &code, &status, &trigger); err != nil {
+		var f attempt
+		if err := rows.Scan(&k.namespace, &k.function, &k.request, &k.instance, &f.started, &f.cold, &f.coldWait, &f.duration, &f.ended, &f.code, &f.status, &f.closed, &f.trigger); err != nil {
 			return fmt.Errorf("read facts of requests: %w", err)
 		}
-		l.facts[k] = facts{began, present(nil, l.s.wants, "cold", cold, "cold_wait_ms", wait, "duration_ms", duration, "http_status", code, "status", status, "trigger", trigger)}
+		if at := f.started.UnixNano(); at >= l.facts[k].began { // the last of several attempts on an instance counts
+			l.facts[k] = facts{at, present(nil, l.s.wants, f.labels()...)}
+		}
 	}
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("read facts of requests: %w", err)
 	}
 	return nil
+}
+
+// attempt is a row of plan.Facts.
+type attempt struct {
+	started                 time.Time
+	ended                   *time.Time
+	cold                    *bool
+	coldWait, duration      *int64
+	code                    *uint16
+	status, closed, trigger *string
+}
+
+// labels are the names and values of its facts, in order, as plan's SQL gives
+// them. Those without a value are not known.
+func (a *attempt) labels() []string {
+	text := func(s *string) string {
+		if s == nil {
+			return ""
+		}
+		return *s
+	}
+	millis := func(ns *int64) string {
+		if ns == nil {
+			return ""
+		}
+		return strconv.FormatFloat(float64(*ns)/1e6, 'f', -1, 64)
+	}
+	var cold, code string
+	if a.cold != nil {
+		cold = strconv.FormatBool(*a.cold)
+	}
+	if a.code != nil {
+		code = strconv.Itoa(int(*a.code))
+	}
+	duration := a.duration
+	if duration == nil && a.ended != nil {
+		duration = new(a.ended.Sub(a.started).Nanoseconds())
+	}
+	status := "running"
+	switch {
+	case a.status != nil:
+		status = *a.status
+	case a.closed != nil:
+		status = *a.closed
+	}
+	return []string{"cold", cold, "cold_wait_ms", millis(a.coldWait), "duration_ms", millis(duration), "http_status", code, "status", status, "trigger", text(a.trigger)}
 }

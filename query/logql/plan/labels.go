@@ -70,6 +70,21 @@ func near(fact string) string {
 	return fmt.Sprintf("if(fact_started BETWEEN toUnixTimestamp64Nano(ts) - %d AND toUnixTimestamp64Nano(ts) + %d, %s, '')", FactsBefore, FactsAfter, fact)
 }
 
+// Phase is the label phase of a line, as its SQL gives it.
+func Phase(stream, attribution, body string) string {
+	switch {
+	case stream == "platform":
+		name, rest, _ := strings.Cut(body, " took ")
+		if rest == "" || rest[0] < '0' || rest[0] > '9' || strings.ContainsFunc(name, func(r rune) bool { return r < 'a' || r > 'z' }) {
+			return ""
+		}
+		return name
+	case attribution == "init":
+		return "init"
+	}
+	return ""
+}
+
 // numeric are the labels whose text is a number always, if there is one.
 var numeric = map[string]bool{"cold_wait_ms": true, "duration_ms": true, "http_status": true}
 

@@ -45,19 +45,14 @@ type Read struct {
 	Backward     bool  // the latest first
 	Limit        int   // 0 for all
 	After        *Cursor
-	// WithoutBody leaves the texts away, WithoutPhase the label that is made of them.
-	WithoutBody, WithoutPhase bool
-	// WithoutAttributes leaves away what lines say of themselves.
-	WithoutAttributes bool
+	// WithoutBody leaves the texts away, WithoutAttributes what lines say of themselves.
+	WithoutBody, WithoutAttributes bool
 }
 
-// LineColumns are the columns of the SQL of lines: a line's time in
-// nanoseconds, then its texts, its attributes, and file_id and offset.
-var LineColumns = []string{
-	"at", "namespace", "function", "version", "instance", "host", "stream", "level", "attribution", "phase", "request_id", "trace_id", "span_id", "body", "attributes", "file_id", "offset",
-}
-
-// Query is the SQL that reads lines, in order.
+// Query is the SQL that reads lines, in order: their columns ts, namespace,
+// function, version, instance, host, stream, severity, attribution, request_id,
+// trace_id, span_id, packed, attributes, file_id and offset, as they are: to plan
+// expressions takes the engine longer than to read a request's lines.
 func (l *Lines) Query(r Read) Query {
 	b := newBuilder(r.Tenant)
 	c, _ := b.log(l.log)
@@ -77,20 +72,15 @@ func (l *Lines) Query(r Read) Query {
 		c.lines = append(c.lines, "(toUnixTimestamp64Nano(ts), toString(namespace), toString(function), file_id, offset)"+than+"("+
 			b.whole(a.Time)+", "+b.text(a.Namespace)+", "+b.text(a.Function)+", "+b.param(a.FileID, "UInt64")+", "+b.param(a.Offset, "UInt64")+")")
 	}
-	body, attributes := "body", "attributes"
+	text, attributes := "packed", "attributes"
 	if r.WithoutBody {
-		body = "''"
+		text = "''"
 	}
 	if r.WithoutAttributes {
 		attributes = "CAST(map(), 'Map(LowCardinality(String), String)')"
 	}
 	var s strings.Builder
-	s.WriteString("SELECT toUnixTimestamp64Nano(ts), toString(namespace), toString(function), toString(version), instance, toString(host), toString(stream), ")
-	phase := byName["phase"].expr
-	if r.WithoutPhase {
-		phase = "''"
-	}
-	s.WriteString(byName["level"].expr + ", " + byName["attribution"].expr + ", " + phase + ", request_id, trace_id, span_id, " + body + ", " + attributes + ", file_id, offset\n")
+	s.WriteString("SELECT ts, namespace, function, version, instance, host, stream, severity, attribution, request_id, trace_id, span_id, " + text + ", " + attributes + ", file_id, offset\n")
 	s.WriteString(b.from(&c, l.log, since, until))
 	s.WriteString("\nORDER BY ts" + order + ", namespace" + order + ", function" + order + ", file_id" + order + ", offset" + order)
 	if r.Limit > 0 {
@@ -103,7 +93,7 @@ func (l *Lines) Query(r Read) Query {
 func clamp(t int64) int64 { return min(max(t, 0), math.MaxInt64-1) }
 
 // rawColumns are those of logs that labels and values are made of.
-const rawColumns = "ts, namespace, function, version, instance, host, stream, severity, attribution, request_id, trace_id, span_id, body, attributes, file_id, offset"
+const rawColumns = "ts, namespace, function, version, instance, host, stream, severity, attribution, request_id, trace_id, span_id, packed, body, attributes, file_id, offset"
 
 // from is the FROM and the WHERE of lines, with the facts of their requests if
 // some were asked for.
@@ -116,7 +106,7 @@ func (b *builder) from(c *conditions, e *logql.LogExpr, since, until int64) stri
 	if !b.facts {
 		return lines
 	}
-	facts := b.factsOf(e, since, until, nil)
+	facts := b.factsOf(e, since, until)
 	s := "FROM (SELECT " + rawColumns + "\n" + lines + ") AS lines\nLEFT ANY JOIN (" + facts + ") AS facts USING (namespace, function, request_id, instance)"
 	if len(c.facts) > 0 {
 		s += "\nWHERE " + strings.TrimPrefix(and(c.facts), "\n    AND ")
@@ -133,30 +123,35 @@ func and(list []string) string {
 }
 
 // Facts is the SQL that reads what is known of the requests of those IDs, for
-// lines of a range of time: namespace, function, request_id, instance, when it
-// began (nanoseconds since 1970), and the facts in the order of their names.
+// lines of a range of time: the columns namespace, function, request_id, instance,
+// started_at, cold, cold_wait_ns, duration_ns, ended_at, http_status, status,
+// closed_status and trigger of their attempts.
 func Facts(e *logql.LogExpr, tenant string, since, until int64, ids []string) Query {
 	b := newBuilder(tenant)
-	sql := b.factsOf(e, clamp(since), clamp(until), ids)
-	return Query{"SELECT toString(namespace), toString(function), request_id, instance, fact_started, fact_cold, fact_cold_wait_ms, fact_duration_ms, fact_http_status, fact_status, fact_trigger\nFROM (" + sql + ")", b.args}
+	sql := "SELECT namespace, function, request_id, instance, started_at, cold, cold_wait_ns, duration_ns, ended_at, http_status, status, closed_status, trigger\n" +
+		b.attempts(e, clamp(since), clamp(until)) + "\n    AND request_id IN " + b.param(ids, "Array(String)")
+	return Query{sql, b.args}
 }
 
-func (b *builder) factsOf(e *logql.LogExpr, since, until int64, ids []string) string {
+// attempts is the FROM and the WHERE of those that lines of a range of time may
+// have facts of.
+func (b *builder) attempts(e *logql.LogExpr, since, until int64) string {
 	var more []string
 	for _, m := range e.Matchers {
 		if keyColumns[m.Name] != "" {
 			more = append(more, b.matcher(m))
 		}
 	}
-	if len(ids) > 0 {
-		list := make([]string, len(ids))
-		for i, id := range ids {
-			list[i] = b.text(id)
-		}
-		more = append(more, "request_id IN ("+strings.Join(list, ", ")+")")
-	}
 	from := max(0, since-int64(FactsBefore))
 	to := min(until, math.MaxInt64-int64(FactsAfter)) + int64(FactsAfter)
+	return `FROM invocations FINAL
+WHERE tenant = {tenant:String}
+    AND started_at >= fromUnixTimestamp64Nano(` + b.whole(from) + `, 'UTC') AND started_at < fromUnixTimestamp64Nano(` + b.whole(to) + `, 'UTC')` + and(more)
+}
+
+// factsOf is the SQL of the labels that attempts give lines. Package engine makes
+// the same of the columns.
+func (b *builder) factsOf(e *logql.LogExpr, since, until int64) string {
 	return `SELECT namespace, function, request_id, instance,
     toUnixTimestamp64Nano(max(started_at)) AS fact_started,
     argMax(ifNull(toString(cold), ''), started_at) AS fact_cold,
@@ -165,10 +160,7 @@ func (b *builder) factsOf(e *logql.LogExpr, since, until int64, ids []string) st
     argMax(ifNull(toString(http_status), ''), started_at) AS fact_http_status,
     argMax(coalesce(status, closed_status, 'running'), started_at) AS fact_status,
     argMax(ifNull(trigger, ''), started_at) AS fact_trigger
-FROM invocations FINAL
-WHERE tenant = {tenant:String}
-    AND started_at >= fromUnixTimestamp64Nano(` + b.whole(from) + `, 'UTC') AND started_at < fromUnixTimestamp64Nano(` + b.whole(to) + `, 'UTC')` +
-		and(more) + "\nGROUP BY namespace, function, request_id, instance"
+` + b.attempts(e, since, until) + "\nGROUP BY namespace, function, request_id, instance"
 }
 
 // log gives the conditions of a query for lines, and the stages that they do
