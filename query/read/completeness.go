@@ -43,21 +43,21 @@ type printed struct {
 }
 
 // note takes one line in, of the window's instance and time or not.
-func (p *printed) note(l *lineRow, file string, within Range) {
-	if faas.Stream(l.Stream) == faas.Platform {
+func (p *printed) note(stored *lineRow, l *Line, here bool, within Range) {
+	if l.Stream == faas.Platform {
 		return
 	}
-	if l.Truncated > 0 {
+	if stored.Truncated > 0 {
 		p.truncated++
 	}
-	if !l.Here || l.Time.Before(within.Since) || l.Time.After(within.Until) {
+	if !here || l.Time.Before(within.Since) || l.Time.After(within.Until) {
 		return
 	}
 	if p.last == nil {
 		p.last = map[string]time.Time{}
 	}
-	if l.Time.After(p.last[file]) {
-		p.last[file] = l.Time
+	if l.Time.After(p.last[l.FileID]) {
+		p.last[l.FileID] = l.Time
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/coldscope/coldscope/internal/faas"
+	"github.com/coldscope/coldscope/internal/schema"
 )
 
 // Bounds of one request's page.
@@ -190,10 +191,10 @@ type lineRow struct {
 	RequestID   string    `ch:"request_id"`
 	Attribution string    `ch:"attribution"`
 	Candidates  []string  `ch:"candidates"`
-	Text        string    `ch:"text"`
+	Text        string    `ch:"text"` // packed, as far as it is read
+	Size        uint64    `ch:"size"` // of all of it
 	Truncated   uint64    `ch:"truncated"`
-	Cut         uint64    `ch:"cut"`
-	Here        bool      `ch:"here"` // of the request's own instance
+	Instance    string    `ch:"instance"`
 	FileID      uint64    `ch:"file_id"`
 	Offset      uint64    `ch:"offset"`
 }
@@ -213,14 +214,14 @@ func (r *Reader) lines(ctx context.Context, key args, page *Page, start *ColdSta
 			rangeFrom = *d
 		}
 	}
-	sql, err := query("lines", nil)
+	sql, err := query("lines", struct{ Instance, Elsewhere, Again, Cold bool }{v.Instance != "", len(elsewhere) > 0, !ownFrom.IsZero(), cold})
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx) // ends the query when the page is full
 	defer cancel()
 	rows, err := r.conn.Query(r.limits.Context(ctx, maxLines+1), sql, named(with(key, args{
-		"request": v.RequestID, "cold": cold,
+		"request":    v.RequestID,
 		"range_from": nanos(rangeFrom.Add(-before - ahead)), "range_to": nanos(to.Add(after - ahead)),
 		"window_from": nanos(from.Add(-ahead)), "window_to": nanos(to.Add(-ahead)),
 		"own_from": nanos(ownFrom.Add(-ahead)), "elsewhere": strings.Join(elsewhere, "\n"),
@@ -242,7 +243,7 @@ func (r *Reader) lines(ctx context.Context, key args, page *Page, start *ColdSta
 			return p, nil
 		}
 		line := l.line()
-		p.note(&l, line.FileID, within)
+		p.note(&l, &line, l.Instance == v.Instance, within)
 		page.Lines = append(page.Lines, line)
 	}
 	if err := rows.Err(); err != nil {
@@ -289,13 +290,14 @@ func window(v *Invocation, start *ColdStart, now time.Time) (from, to time.Time)
 }
 
 func (l *lineRow) line() Line {
-	body := l.Text
-	if len(body) == maxBody {
-		body = strings.ToValidUTF8(body, "") // the cut may have split a character
+	body := schema.Unpack(l.Text, l.RequestID)
+	size := l.Size + uint64(len(body)-len(l.Text))
+	if l.Size > uint64(len(l.Text)) {
+		body = strings.ToValidUTF8(body[:min(len(body), maxBody)], "") // the cut may have split a character
 	}
 	return Line{
 		Time: l.Time.UTC(), Stream: faas.Stream(l.Stream), Body: body,
 		Attribution: faas.Attribution(l.Attribution), RequestID: l.RequestID, Candidates: l.Candidates,
-		Truncated: l.Cut + uint64(len(l.Text)-len(body)), FileID: fmt.Sprintf("%016x", l.FileID), Offset: l.Offset,
+		Truncated: l.Truncated + size - uint64(len(body)), FileID: fmt.Sprintf("%016x", l.FileID), Offset: l.Offset,
 	}
 }

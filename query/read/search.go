@@ -178,9 +178,9 @@ type foundRow struct {
 	RequestID   string              `ch:"request_id"`
 	Attribution string              `ch:"attribution"`
 	Candidates  []string            `ch:"candidates"`
-	Text        string              `ch:"text"`
+	Text        string              `ch:"text"` // packed, as far as it is read
+	Size        uint64              `ch:"size"` // of all of it
 	Truncated   uint64              `ch:"truncated"`
-	Cut         uint64              `ch:"cut"`
 	TraceID     string              `ch:"trace_id"`
 	SpanID      string              `ch:"span_id"`
 	Attributes  schema.AttributeMap `ch:"attributes"`
@@ -196,7 +196,7 @@ func (r *foundRow) cursor() LineCursor {
 func (r *foundRow) line() FoundLine {
 	l := lineRow{
 		Time: r.Time, Stream: r.Stream, RequestID: r.RequestID, Attribution: r.Attribution, Candidates: r.Candidates,
-		Text: r.Text, Cut: r.Cut, FileID: r.FileID, Offset: r.Offset,
+		Text: r.Text, Size: r.Size, Truncated: r.Truncated, FileID: r.FileID, Offset: r.Offset,
 	}
 	found := FoundLine{
 		Namespace: r.Namespace, Function: r.Function, Version: r.Version, Instance: r.Instance, Host: r.Host, Line: l.line(),

@@ -9,33 +9,41 @@ SELECT
     request_id,
     attribution,
     candidates,
-    substring(body, 1, {max_body:UInt32}) AS text,
+    substring(packed, 1, {max_body:UInt32}) AS text,
+    length(packed) AS size,
     truncated,
-    toUInt64(truncated + length(body) - length(text)) AS cut,
-    instance = {instance:String} AS here,
+    instance,
     file_id,
     offset
 FROM logs FINAL
-WHERE tenant = {tenant:String}
+PREWHERE tenant = {tenant:String}
     AND namespace = {namespace:String}
     AND function = {function:String}
     AND ts >= fromUnixTimestamp64Nano({range_from:Int64}, 'UTC')
     AND ts <= fromUnixTimestamp64Nano({range_to:Int64}, 'UTC')
+WHERE tenant = {tenant:String}
     AND
     (
         (
             request_id = {request:String}
+{{- if .Elsewhere}}
             AND (instance = '' OR NOT has(splitByChar('\n', {elsewhere:String}), instance))
+{{- end}}
+{{- if .Again}}
             AND (instance != {instance:String} OR attribution = 'init' OR ts >= fromUnixTimestamp64Nano({own_from:Int64}, 'UTC'))
+{{- end}}
         )
+{{- if .Instance}}
         OR (
             instance = {instance:String}
-            AND instance != ''
             AND request_id = ''
             AND ts >= fromUnixTimestamp64Nano({window_from:Int64}, 'UTC')
             AND ts <= fromUnixTimestamp64Nano({window_to:Int64}, 'UTC')
         )
-        OR (instance = {instance:String} AND {cold:Bool} AND attribution = 'init')
+{{- end}}
+{{- if .Cold}}
+        OR (instance = {instance:String} AND attribution = 'init')
+{{- end}}
     )
 ORDER BY ts, file_id, offset
 LIMIT {limit:UInt32}
