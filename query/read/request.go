@@ -81,7 +81,7 @@ func (r *Reader) fill(ctx context.Context, key args, page *Page, lives []startRo
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) { p, err = r.lines(ctx, key, page, start, until); return err })
 	r.accounts(ctx, g, key, within, &known)
-	r.beside(ctx, g, key["tenant"].(string), page)
+	g.Go(func() error { return r.beside(ctx, key, page) })
 	var detail struct {
 		waiting *Waiting
 		phases  []phaseRow
@@ -118,34 +118,26 @@ const (
 	nearby    = time.Hour
 )
 
-// beside has g read what else the request's instance handled around it.
-func (r *Reader) beside(ctx context.Context, g *errgroup.Group, tenant string, page *Page) {
+// beside reads what else the request's instance handled around it.
+func (r *Reader) beside(ctx context.Context, key args, page *Page) error {
 	v := &page.Invocation
 	page.Neighbours = []Invocation{}
 	if v.Instance == "" || v.Status == faas.StatusUnknown {
-		return
-	}
-	q := InvocationQuery{
-		InvocationFilter: InvocationFilter{
-			Namespace: v.Namespace, Function: v.Function, Instance: v.Instance,
-			Range: Range{Since: v.StartedAt.Add(-nearby), Until: v.StartedAt.Add(nearby)},
-		},
-		After: Cursor{startedAt: nanos(v.StartedAt), request: v.RequestID, instance: v.Instance}, Limit: maxBeside,
-	}
-	g.Go(func() error {
-		before, err := r.Invocations(ctx, tenant, q)
-		if err != nil {
-			return err
-		}
-		q.Ascending, q.After.order = true, "+"
-		after, err := r.Invocations(ctx, tenant, q)
-		if err != nil {
-			return err
-		}
-		slices.Reverse(before.Requests)
-		page.Neighbours = slices.Concat(before.Requests, after.Requests)
 		return nil
+	}
+	rows, err := selectRows[invocationRow](ctx, r, "beside", 2*maxBeside, with(key, args{
+		"request": v.RequestID, "at": nanos(v.StartedAt), "since": nanos(v.StartedAt.Add(-nearby)), "until": nanos(v.StartedAt.Add(nearby)), "side": maxBeside,
+	}))
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		page.Neighbours = append(page.Neighbours, rows[i].invocation())
+	}
+	slices.SortFunc(page.Neighbours, func(a, b Invocation) int {
+		return cmp.Or(a.StartedAt.Compare(b.StartedAt), cmp.Compare(a.RequestID, b.RequestID))
 	})
+	return nil
 }
 
 // startAt is the one of an instance's lives that had begun at t, with its
@@ -168,21 +160,14 @@ func (r *Reader) waiting(ctx context.Context, key args, s *ColdStart, now time.T
 	if s.StoppedAt != nil && s.StoppedAt.Before(until) {
 		until = *s.StoppedAt
 	}
-	rows, err := selectRows[struct {
-		RequestID string `ch:"request_id"`
-		Total     uint64 `ch:"total"`
-	}](ctx, r, "waiting", maxWaiting, with(key, args{
-		"request": s.RequestID, "since": nanos(s.begin()), "until": nanos(until), "limit": maxWaiting,
-	}))
+	rows, err := selectWhere[struct {
+		Total uint64   `ch:"total"`
+		First []string `ch:"first"`
+	}](ctx, r, "waiting", maxWaiting, 1, with(key, args{"request": s.RequestID, "since": nanos(s.begin()), "until": nanos(until)}))
 	if err != nil {
 		return nil, err
 	}
-	w := &Waiting{RequestIDs: make([]string, 0, len(rows))}
-	for i := range rows {
-		w.Count = rows[i].Total
-		w.RequestIDs = append(w.RequestIDs, rows[i].RequestID)
-	}
-	return w, nil
+	return &Waiting{Count: rows[0].Total, RequestIDs: rows[0].First}, nil // an aggregate without keys has one row
 }
 
 type lineRow struct {

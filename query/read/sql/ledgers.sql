@@ -1,6 +1,5 @@
--- The accounts of an instance's log files: first those whose lines are from the
--- window, then the nearest to it. A file that was quiet reaches as far as it was
--- looked at.
+-- The accounts of an instance's log files, those that reach furthest first. A
+-- file that was quiet reaches as far as it was looked at.
 SELECT
     file_id,
     `from`,
@@ -16,11 +15,5 @@ WHERE tenant = {tenant:String}
     AND instance = {instance:String}
     AND `from` IS NOT NULL
     AND `to` IS NOT NULL
-ORDER BY
-    greatest(
-        toUnixTimestamp64Nano(assumeNotNull(`from`)) - {window_to:Int64},
-        {window_from:Int64} - toUnixTimestamp64Nano(reach),
-        0
-    ),
-    file_id
+ORDER BY reach DESC
 LIMIT {limit:UInt32}

@@ -1,8 +1,8 @@
--- The requests that waited behind a start, in the order in which they came, and
--- how many there are.
+-- The requests that waited behind a start: how many there are, and the first of
+-- them in the order in which they came.
 SELECT
-    request_id,
-    count() OVER () AS total
+    count() AS total,
+    arrayMap(waited -> waited.2, groupArraySorted({{.}})((ifNull(queued_at, started_at), request_id))) AS first
 FROM invocations FINAL
 WHERE tenant = {tenant:String}
     AND namespace = {namespace:String}
@@ -10,7 +10,6 @@ WHERE tenant = {tenant:String}
     AND instance = {instance:String}
     AND started_at >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')
     AND started_at <= fromUnixTimestamp64Nano({until:Int64}, 'UTC')
-    AND ifNull(cold, false)
+    AND cold
     AND request_id != {request:String}
-ORDER BY ifNull(queued_at, started_at), request_id
-LIMIT {limit:UInt32}
+LIMIT 1
