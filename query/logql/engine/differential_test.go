@@ -194,7 +194,7 @@ func fillRandom(t *testing.T, conn driver.Conn, n int) {
 			RequestID: request, Attribution: faas.Attribution(pick("window", "init", "none")), Revision: 1,
 		}
 		if rnd.IntN(2) == 0 {
-			line.Attributes = []faas.Attribute{{Key: pick("user", "http.path", "status", "0x", "__error__", "took", "Ü"), Value: pick("", "a", "b", "5", "7.5", "1s", "3KB")}, {Key: pick("user", "http_path", "level"), Value: pick("c", "5")}}
+			line.Attributes = []faas.Attribute{{Key: pick("user", "http.path", "http-path", "http_path", "status", "0x", "_0x", "__error__", "took", "Ü"), Value: pick("", "a", "b", "5", "7.5", "1s", "3KB")}, {Key: pick("user", "http_path", "level"), Value: pick("c", "5")}}
 		}
 		lines = append(lines, line)
 		if rnd.IntN(20) == 0 { // corrected, too

@@ -123,7 +123,7 @@ func drawRange(r *rapid.T, grouped bool) string {
 	case "count_over_time", "rate", "bytes_over_time", "bytes_rate", "absent_over_time":
 		return op + "(" + drawLog(r) + " " + window + ")"
 	}
-	unwrap := " | unwrap " + pick(r, "unwrap", "duration_ms", "cold_wait_ms", "http_status", "duration_ms", "n", "duration(took)", "bytes(user)", "nothing", "f", "user", "took", "status_extracted")
+	unwrap := " | unwrap " + pick(r, "unwrap", "duration_ms", "cold_wait_ms", "http_status", "duration_ms", "n", "duration(took)", "bytes(user)", "nothing", "f", "user", "took", "status_extracted", "http_path", "_0x")
 	if rapid.Bool().Draw(r, "errors") {
 		unwrap += ` | __error__=""`
 	}

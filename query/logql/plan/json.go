@@ -175,8 +175,8 @@ func (v *jsonView) number(name string) (value, there string, ok bool) {
 
 // jsonRange is the values of e behind a json parser, or of labels that lines
 // say themselves, as aggregate functions of lines that pass: value, how many, and how many lines are bad. by are the
-// labels of the groups.
-func (b *builder) jsonRange(e *logql.RangeAggregation, stages []logql.Stage, by []string) (value, lines, bad string, groups []string, ok bool) {
+// labels of the groups. What lines have to have for it is added to c.
+func (b *builder) jsonRange(e *logql.RangeAggregation, stages []logql.Stage, by []string, c *conditions) (value, lines, bad string, groups []string, ok bool) {
 	v, ok := b.view(stages)
 	if !ok || !v.parsed && e.Range.Unwrap == nil {
 		return "", "", "", nil, false
@@ -204,6 +204,9 @@ func (b *builder) jsonRange(e *logql.RangeAggregation, stages []logql.Stage, by 
 			}
 		}
 		v.filters = append(v.filters, there)
+		if !v.parsed {
+			c.add(b, func() string { return b.hasLabel(u.Label) })
+		}
 	case e.Op == logql.BytesOverTime || e.Op == logql.BytesRate:
 		number = "length(body)"
 	}

@@ -133,9 +133,15 @@ func AttributeLabel(key string) string {
 
 const extracted = "_extracted"
 
-// keyLabel is AttributeLabel in SQL, of the key k, as far as names of known
-// labels are left alone.
-const keyLabel = "concat(if(match(k, '^[0-9]'), '_', ''), replaceRegexpAll(k, '[^a-zA-Z0-9_]', '_'))"
+// keyPattern is a regular expression for the keys of attributes that become the
+// label of that name, as far as AttributeLabel leaves them that name.
+func keyPattern(name string) string {
+	begin := "^"
+	if len(name) > 1 && name[0] == '_' && '0' <= name[1] && name[1] <= '9' {
+		begin, name = "^[^a-zA-Z0-9]?", name[1:] // a key may begin with the digit
+	}
+	return begin + strings.ReplaceAll(name, "_", "[^a-zA-Z0-9]") + "$"
+}
 
 // label is the SQL of a label's value, ” where a line does not have it.
 func (b *builder) label(name string) string {
@@ -147,13 +153,28 @@ func (b *builder) label(name string) string {
 		return "''"
 	}
 	// The first one with a value counts.
-	is := keyLabel + " = " + b.text(name)
+	return "arrayFirst((v, k) -> v != '' AND " + b.isKey(name) + ", mapValues(attributes), mapKeys(attributes))"
+}
+
+// isKey is the SQL that the attribute with the key k becomes the label of that name.
+func (b *builder) isKey(name string) string {
 	if of := strings.TrimSuffix(name, extracted); byName[of] != nil {
-		is = keyLabel + " IN (" + b.text(name) + ", " + b.text(of) + ")"
-	} else if !strings.Contains(name, "_") {
-		is = "k = " + b.text(name)
+		return "match(k, " + b.text(keyPattern(name)+"|"+keyPattern(of)) + ")"
 	}
-	return "arrayFirst((v, k) -> v != '' AND " + is + ", mapValues(attributes), mapKeys(attributes))"
+	if !strings.Contains(name, "_") {
+		return "k = " + b.text(name)
+	}
+	return "match(k, " + b.text(keyPattern(name)) + ")"
+}
+
+// hasLabel is a condition on lines that holds for all that have a label of that
+// name among their attributes, "" where it is none of these. Without the
+// attributes' values it costs a fraction of the label.
+func (b *builder) hasLabel(name string) string {
+	if byName[name] != nil || strings.HasPrefix(name, "__") {
+		return ""
+	}
+	return "arrayExists(k -> " + b.isKey(name) + ", mapKeys(attributes))"
 }
 
 // Names are the labels that an expression names: in selectors, filters, groups,

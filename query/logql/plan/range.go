@@ -69,7 +69,7 @@ func ForRange(e logql.MetricExpr, tenant string, s Steps) (*Range, bool) {
 	bad := ""
 	value, lines, groups, ok := b.plain(inner, by, &c, rest, &l)
 	if !ok {
-		if value, lines, bad, groups, ok = b.jsonRange(inner, rest, by); !ok {
+		if value, lines, bad, groups, ok = b.jsonRange(inner, rest, by, &c); !ok {
 			return nil, false
 		}
 		r.Guarded = true
