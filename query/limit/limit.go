@@ -81,6 +81,8 @@ func (q Query) Settings(rows int) clickhouse.Settings {
 		// Rows that the sort key rules out are left away before they are folded,
 		// and before any other column of them is read.
 		"optimize_move_to_prewhere_if_final": 1,
+		// What does not fit is sorted on disk.
+		"max_bytes_before_external_sort": q.Memory / 4,
 	}
 	if rows > 0 {
 		settings["max_result_rows"], settings["result_overflow_mode"] = rows, "throw"

@@ -21,12 +21,12 @@ type functionRow struct {
 // Functions sums up each function's invocations in a time range.
 func (r *Reader) Functions(ctx context.Context, tenant string, within Range) (*FunctionList, error) {
 	a := args{"tenant": tenant, "limit": maxFunctions + 1}
-	ctx, rolled, err := r.figures(ctx, "invocations", within, a)
+	ctx, of, err := r.figures(ctx, "invocations", within, a)
 	if err != nil {
 		return nil, err
 	}
 	query := "functions"
-	if rolled {
+	if of.Figures {
 		query = "functions_rolled"
 	}
 	rows, err := selectRows[functionRow](ctx, r, query, maxFunctions+1, a)

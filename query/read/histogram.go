@@ -49,9 +49,10 @@ func (r *Reader) Histogram(ctx context.Context, tenant string, f LineFilter, ste
 	if len(f.Attributions) > 0 {
 		c.add("toString(attribution) IN {:Array(String)}", texts(f.Attributions))
 	}
+	of := sources{Rows: true}
 	if rolled {
 		var err error
-		if ctx, _, err = r.figures(ctx, "lines", f.Range, a); err != nil {
+		if ctx, of, err = r.figures(ctx, "lines", f.Range, a); err != nil {
 			return nil, err
 		}
 	}
@@ -59,10 +60,10 @@ func (r *Reader) Histogram(ctx context.Context, tenant string, f LineFilter, ste
 	kept.Range = Range{} // whole minutes instead
 	k := kept.conditions("kept_")
 	sql, err := query("histogram", struct {
-		Rolled           bool
+		Rolled, Rows     bool
 		Group            string
 		Conditions, Kept []string
-	}{rolled, by.sql, c.list, k.list})
+	}{rolled, of.Rows, by.sql, c.list, k.list})
 	if err != nil {
 		return nil, err
 	}

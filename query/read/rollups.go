@@ -21,8 +21,8 @@ const lastMinute = (1<<32 - 1) / 60 * 60
 // gives ctx the table of the dirty minutes. They are read once, before the
 // query, so that each minute is read from exactly one of the two.
 //
-// With ok false all has to be read from the rows; first and end then say so.
-func (r *Reader) figures(ctx context.Context, kind string, within Range, a args) (_ context.Context, ok bool, err error) {
+// With Figures false all has to be read from the rows; first and end then say so.
+func (r *Reader) figures(ctx context.Context, kind string, within Range, a args) (_ context.Context, of sources, err error) {
 	since, until := within.nanos()
 	const minute = int64(time.Minute)
 	first := min((since+minute-1)/minute*60, lastMinute)
@@ -31,17 +31,23 @@ func (r *Reader) figures(ctx context.Context, kind string, within Range, a args)
 
 	dirty, err := ext.NewTable("dirty", ext.Column("namespace", "String"), ext.Column("function", "String"), ext.Column("minute", "DateTime('UTC')"))
 	if err != nil {
-		return ctx, false, fmt.Errorf("read figures: %w", err)
+		return ctx, sources{}, fmt.Errorf("read figures: %w", err)
 	}
-	ok, err = r.complete(ctx, kind)
-	if err == nil && ok {
-		ok, err = r.dirty(ctx, a, dirty)
+	n := 0
+	of.Figures, err = r.complete(ctx, kind)
+	if err == nil && of.Figures {
+		n, err = r.dirty(ctx, a, dirty)
+		of.Figures = n <= maxDirty
 	}
-	if !ok {
+	of.Rows = !of.Figures || n > 0 || since < first*int64(time.Second) || until > end*int64(time.Second)
+	if !of.Figures {
 		a["first"], a["end"] = lastMinute, lastMinute
 	}
-	return clickhouse.Context(ctx, clickhouse.WithExternalTable(dirty)), ok, err
+	return clickhouse.Context(ctx, clickhouse.WithExternalTable(dirty)), of, err
 }
+
+// sources say what a query has to read: the figures by the minute, the rows.
+type sources struct{ Figures, Rows bool }
 
 // LineFigures prepares a query that reads the figures of lines (line_minutes)
 // where they count, and the lines elsewhere: it gives ctx the table dirty
@@ -51,10 +57,10 @@ func (r *Reader) figures(ctx context.Context, kind string, within Range, a args)
 // to be read.
 func (r *Reader) LineFigures(ctx context.Context, tenant string, within Range) (_ context.Context, first, end int64, ok bool, err error) {
 	a := args{"tenant": tenant}
-	ctx, ok, err = r.figures(ctx, "lines", within, a)
+	ctx, of, err := r.figures(ctx, "lines", within, a)
 	first, _ = a["first"].(int64) // figures has put them there
 	end, _ = a["end"].(int64)
-	return ctx, first, end, ok, err
+	return ctx, first, end, of.Figures, err
 }
 
 // complete says whether all rows have marks. Before the aggregator has seen
@@ -73,28 +79,29 @@ func (r *Reader) complete(ctx context.Context, kind string) (bool, error) {
 	return true, nil
 }
 
-// dirty fills the table of dirty minutes; false: there are too many.
-func (r *Reader) dirty(ctx context.Context, a args, into *ext.Table) (bool, error) {
+// dirty fills the table of dirty minutes, and says how many there are: more than
+// maxDirty are not all of them.
+func (r *Reader) dirty(ctx context.Context, a args, into *ext.Table) (int, error) {
 	named := args{"tenant": a["tenant"], "kind": a["kind"], "first": a["first"], "end": a["end"], "namespace": "", "function": "", "rows": maxDirty + 1}
 	for _, narrower := range []string{"namespace", "function"} {
 		if v, ok := a[narrower]; ok {
 			named[narrower] = v
 		}
 	}
-	rows, err := selectRows[struct {
+	rows, err := selectWhere[struct {
 		Namespace string    `ch:"namespace"`
 		Function  string    `ch:"function"`
 		Minute    time.Time `ch:"minute"`
-	}](ctx, r, "rollup_dirty", maxDirty+1, named)
+	}](ctx, r, "rollup_dirty", struct{ Starts bool }{a["kind"] == "starts"}, maxDirty+1, named)
 	if err != nil || len(rows) > maxDirty {
-		return false, err
+		return len(rows), err
 	}
 	for _, row := range rows {
 		if err := into.Append(row.Namespace, row.Function, row.Minute); err != nil {
-			return false, fmt.Errorf("read figures: %w", err)
+			return 0, fmt.Errorf("read figures: %w", err)
 		}
 	}
-	return true, nil
+	return len(rows), nil
 }
 
 // HistoryFilter says what is counted, and by which steps of time. Empty fields say nothing.
@@ -166,9 +173,9 @@ func history[T any](ctx context.Context, r *Reader, tenant, kind, query string, 
 		"tenant": tenant, "namespace": f.Namespace, "function": f.Function, "version": f.Version, "digest": f.Digest,
 		"step": int64(f.Step / time.Minute), "limit": maxHistory,
 	}
-	ctx, _, err := r.figures(ctx, kind, f.Range, a)
+	ctx, of, err := r.figures(ctx, kind, f.Range, a)
 	if err != nil {
 		return nil, err
 	}
-	return selectRows[T](ctx, r, query, maxHistory, a)
+	return selectWhere[T](ctx, r, query, of, maxHistory, a)
 }

@@ -186,7 +186,6 @@ func (q *Query) ask(ctx context.Context, sql plan.Query) (*rows, error) {
 	}
 	q.queries.Add(1)
 	settings := q.engine.limits.Query.Settings(0)
-	settings["max_bytes_before_external_sort"] = q.engine.limits.Query.Memory / 4
 	settings["precise_float_parsing"] = 1 // a number is the one that its text says, to the last digit
 	bounded := clickhouse.Context(ctx, clickhouse.WithProgress(func(p *clickhouse.Progress) {
 		q.rows.Add(p.Rows)

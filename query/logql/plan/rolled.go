@@ -85,11 +85,18 @@ func (u *Rollup) Query(first, end int64) Query {
 	if bytes {
 		rolledValue, value = "sum(line_minutes.bytes)", "sum(length(body))"
 	}
-	within := "tenant = {tenant:String} AND minute >= fromUnixTimestamp(" + from + ") AND minute < fromUnixTimestamp(" + to + ")"
-	figures := "SELECT " + bucket(minute) + " AS bucket" + groups.String() + ", " + rolledValue + " AS v, sum(line_minutes.lines) AS n\nFROM line_minutes\nWHERE " + within +
+	var keys, others []string // others are not of all figures of a minute alike
+	for _, sql := range c.lines {
+		if ofKey.MatchString(sql) {
+			keys = append(keys, sql)
+		} else {
+			others = append(others, sql)
+		}
+	}
+	figures := "SELECT " + bucket(minute) + " AS bucket" + groups.String() + ", " + rolledValue + " AS v, sum(line_minutes.lines) AS n\nFROM (SELECT * FROM line_minutes" +
+		"\nWHERE tenant = {tenant:String}" + and(keys) + "\n    AND minute >= fromUnixTimestamp(" + from + ") AND minute < fromUnixTimestamp(" + to + ")" +
 		"\n    AND NOT (" + edge(minute) + ")\n    AND (namespace, function, minute) NOT IN (SELECT namespace, function, minute FROM dirty)" +
-		"\n    AND (namespace, function, minute, generation) IN (SELECT namespace, function, minute, max(generation) FROM line_minutes\nWHERE " + within +
-		" GROUP BY namespace, function, minute)" + and(c.lines) + "\nGROUP BY bucket" + aliases.String()
+		"\nQUALIFY generation = max(generation) OVER (PARTITION BY namespace, function, minute)" + and(others) + ") AS line_minutes\nGROUP BY bucket" + aliases.String()
 
 	nanos := "toUnixTimestamp64Nano(ts)"
 	begin := "intDiv(" + nanos + ", 60000000000) * 60000000000"

@@ -14,23 +14,18 @@ FROM
     WHERE tenant = {tenant:String}
         AND minute >= fromUnixTimestamp({first:UInt32})
         AND minute < fromUnixTimestamp({end:UInt32})
+        AND ({namespace:String} = '' OR namespace = {namespace:String})
+        AND ({function:String} = '' OR function = {function:String})
+        AND (namespace, function, minute) NOT IN (SELECT namespace, function, minute FROM dirty)
+    {{template "latest"}}
 {{- range .Kept}}
         AND {{.}}
 {{- end}}
-        AND (namespace, function, minute) NOT IN (SELECT namespace, function, minute FROM dirty)
-        AND (namespace, function, minute, generation) IN
-        (
-            SELECT namespace, function, minute, max(generation)
-            FROM line_minutes
-            WHERE tenant = {tenant:String}
-                AND ({namespace:String} = '' OR namespace = {namespace:String})
-                AND ({function:String} = '' OR function = {function:String})
-                AND minute >= fromUnixTimestamp({first:UInt32})
-                AND minute < fromUnixTimestamp({end:UInt32})
-            GROUP BY namespace, function, minute
-        )
+{{- if .Rows}}
     UNION ALL
 {{- end}}
+{{- end}}
+{{- if .Rows}}
     SELECT
         {{if .Rolled}}toStartOfMinute(toDateTime(ts, 'UTC')){{else}}toUnixTimestamp64Milli(ts){{end}} AS minute,
         {{.Group}} AS group,
@@ -48,6 +43,7 @@ FROM
             OR (namespace, function, toStartOfMinute(toDateTime(ts, 'UTC'))) IN (SELECT namespace, function, minute FROM dirty)
         )
     GROUP BY minute, group
+{{- end}}
 {{- end}}
 ) AS figures
 GROUP BY time, group

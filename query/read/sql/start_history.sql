@@ -55,6 +55,7 @@ FROM
                 AND minute < fromUnixTimestamp({end:UInt32})
             GROUP BY namespace, function, minute
         )
+{{- if .Rows}}
     UNION ALL
     SELECT minute, phase, count() AS starts, sum(took) AS sum, max(took) AS max, quantilesTDigestState(0.5, 0.9, 0.95, 0.99)(took) AS durations
     FROM
@@ -78,6 +79,7 @@ FROM
         INNER JOIN finished USING (namespace, function, instance)
     )
     GROUP BY minute, phase
+{{- end}}
 ) AS figures
 GROUP BY time, phase
 ORDER BY time, phase

@@ -13,21 +13,12 @@ FROM
     WHERE tenant = {tenant:String}
         AND ({namespace:String} = '' OR namespace = {namespace:String})
         AND ({function:String} = '' OR function = {function:String})
-        AND ({version:String} = '' OR version = {version:String})
         AND minute >= fromUnixTimestamp({first:UInt32})
         AND minute < fromUnixTimestamp({end:UInt32})
         AND (namespace, function, minute) NOT IN (SELECT namespace, function, minute FROM dirty)
-        AND (namespace, function, minute, generation) IN
-        (
-            SELECT namespace, function, minute, max(generation)
-            FROM line_minutes
-            WHERE tenant = {tenant:String}
-                AND ({namespace:String} = '' OR namespace = {namespace:String})
-                AND ({function:String} = '' OR function = {function:String})
-                AND minute >= fromUnixTimestamp({first:UInt32})
-                AND minute < fromUnixTimestamp({end:UInt32})
-            GROUP BY namespace, function, minute
-        )
+    {{template "latest"}}
+        AND ({version:String} = '' OR version = {version:String})
+{{- if .Rows}}
     UNION ALL
     SELECT
         toStartOfMinute(toDateTime(ts, 'UTC')) AS minute,
@@ -49,6 +40,7 @@ FROM
             OR (namespace, function, toStartOfMinute(toDateTime(ts, 'UTC'))) IN (SELECT namespace, function, minute FROM dirty)
         )
     GROUP BY minute, severity, stream
+{{- end}}
 ) AS figures
 GROUP BY time, severity, stream
 ORDER BY time, severity, stream
