@@ -337,17 +337,24 @@ func TestStarts(t *testing.T) {
 	}
 	compare := func(when string) {
 		t.Helper()
-		f := read.HistoryFilter{Range: read.Range{Since: t0.Add(-time.Hour), Until: t0.Add(time.Hour)}, Step: time.Minute}
-		got, err := read.New(conn).StartHistory(t.Context(), "acme", f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want, err := read.New(unmarked{conn}).StartHistory(t.Context(), "acme", f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := gocmp.Diff(want, got); diff != "" {
-			t.Errorf("%s: (-rows +figures):\n%s", when, diff)
+		for _, within := range []read.Range{
+			{Since: t0.Add(-time.Hour), Until: t0.Add(time.Hour)},
+			{Since: t0.Add(-15 * time.Second), Until: t0.Add(130 * time.Second)}, // minutes that are cut
+			{Since: t0.Add(25 * time.Second), Until: t0.Add(55 * time.Second)},
+			{},
+		} {
+			f := read.HistoryFilter{Range: within, Step: time.Minute}
+			got, err := read.New(conn).StartHistory(t.Context(), "acme", f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := read.New(unmarked{conn}).StartHistory(t.Context(), "acme", f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := gocmp.Diff(want, got); diff != "" {
+				t.Errorf("%s, %v: (-rows +figures):\n%s", when, within, diff)
+			}
 		}
 	}
 	step := func(when string, want int) {

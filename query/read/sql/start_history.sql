@@ -15,6 +15,27 @@ WITH
             AND ({function:String} = '' OR function = {function:String})
             AND ({version:String} = '' OR ifNull(version, '') = {version:String})
             AND ({digest:String} = '' OR ifNull(digest, '') = {digest:String})
+{{- if .Figures}}
+            -- Instances know the minutes of their demands: so that few have to be folded.
+            AND (namespace, function, instance) IN
+            (
+                SELECT namespace, function, instance
+                FROM rollup_instances
+                WHERE tenant = {tenant:String}
+                    AND ({namespace:String} = '' OR namespace = {namespace:String})
+                    AND ({function:String} = '' OR function = {function:String})
+                    AND arrayExists(
+                        m -> (toUnixTimestamp(m) + 60) * 1000000000 > {since:Int64}
+                            AND toUnixTimestamp(m) * 1000000000 < {until:Int64}
+                            AND
+                            (
+                                toUnixTimestamp(m) < {first:UInt32}
+                                OR toUnixTimestamp(m) >= {end:UInt32}
+                                OR (namespace, function, m) IN (SELECT namespace, function, minute FROM dirty)
+                            ),
+                        minutes)
+            )
+{{- end}}
             AND ready_at IS NOT NULL
             AND demanded_at >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')
             AND demanded_at < fromUnixTimestamp64Nano({until:Int64}, 'UTC')
