@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	ch "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"golang.org/x/sync/errgroup"
 
@@ -181,6 +182,7 @@ func (w *Writer) cover(ctx context.Context, shard int, needed map[mark]bool) err
 // clock of the server that takes it. Ours is not asked, and no token is used: a try
 // that arrived although its answer did not has a lease that ends earlier.
 func markEach[T any](g *errgroup.Group, ctx context.Context, w *Writer, t *schema.Table[T], marks []mark, place func(*mark) (function, time.Time), row func(*mark, uint64) T) {
+	ctx = ch.Context(ctx, ch.WithSettings(ch.Settings{"async_insert": 0}))
 	for p, part := range split(&w.target, marks, place) {
 		local := *t
 		local.Name = w.target.table(t.Name)
