@@ -47,7 +47,8 @@ type Config struct {
 	// wrong. Who sent it waits as long. Default 500 ms.
 	Hold time.Duration `yaml:"hold"`
 	// BatchAge is the least time between two writes; what comes in between is
-	// written together. Default 200 ms.
+	// written together. While writes take more than an eighth of it, the time is
+	// longer, up to 400 ms. Default 200 ms.
 	BatchAge time.Duration `yaml:"batch_age"`
 	// BatchRows makes a batch full, which is written at once; while another one
 	// is being written, no more is taken in. Default 50000.

@@ -76,7 +76,7 @@ func TestLokiClient(t *testing.T) {
 func TestRate(t *testing.T) {
 	conn := migrated(t)
 	cfg := aggregator.DefaultConfig()
-	cfg.Ingest.Tenants = map[string]ingest.Limits{"acme": {Rate: 3000, Burst: 1000}}
+	cfg.Ingest.Tenants = map[string]ingest.Limits{"acme": {Rate: 1000, Burst: 1000}}
 	s := startWith(t, conn, cfg)
 	var entries []sent
 	for n := range 5 {

@@ -50,8 +50,8 @@ func spread(functions, n int) []schema.LogRow {
 	return rows
 }
 
-// stored counts each shard's rows and fails if one is of another shard, or is
-// there twice.
+// stored counts each shard's rows and fails if one is of another shard, is there
+// twice, or its minute is not marked.
 func stored(t *testing.T, c *clickhouse.Cluster, s clickhousetest.Shards) (counts []uint64) {
 	t.Helper()
 	for i, conn := range s.Conns {
@@ -73,6 +73,15 @@ func stored(t *testing.T, c *clickhouse.Cluster, s clickhousetest.Shards) (count
 		}
 		if err := rows.Err(); err != nil {
 			t.Fatal(err)
+		}
+		var unmarked uint64
+		const look = `SELECT count() FROM logs_local WHERE (tenant, namespace, function, toStartOfMinute(toDateTime(ts, 'UTC'))) NOT IN
+(SELECT tenant, namespace, function, minute FROM rollup_marks_local WHERE kind = 'lines' AND dirtied > 0)`
+		if err := conn.QueryRow(t.Context(), look).Scan(&unmarked); err != nil {
+			t.Fatal(err)
+		}
+		if unmarked > 0 {
+			t.Errorf("shard %d holds %d rows of minutes that are not marked", i, unmarked)
 		}
 	}
 	return counts

@@ -64,7 +64,7 @@ func TestPermanent(t *testing.T) {
 	conn, _ := clickhousetest.DB(t) // not migrated: there is no table
 	w := insert.NewWriter(conn, slog.New(slog.DiscardHandler), func() { t.Error("a retry") })
 	err := w.Write(t.Context(), &insert.Batch{Logs: logs(1, time.Now(), 0)})
-	if err == nil || !strings.Contains(err.Error(), "insert 1 rows into logs") {
+	if err == nil || !strings.Contains(err.Error(), "insert 1 rows into rollup_marks") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -12,7 +12,8 @@
 //
 // A generation is a time on the server's clock before which no insert is under
 // way any more: figures of a generation hold all that was inserted before it,
-// and what is inserted after it marks the minute as dirty again. So any number
+// and what is inserted after it marks the minute as dirty again, or has it marked
+// with a time that is still to come (package insert): such a minute waits. So any number
 // of rollers may work at once, on the same minutes, and die at any moment: the
 // highest generation was read last, and until it is published its minutes are
 // dirty and read from the rows. Readers (query/read) ask first which minutes are
@@ -34,6 +35,8 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/coldscope/coldscope/internal/schema"
 )
 
 //go:embed sql/*.sql
@@ -267,28 +270,23 @@ func (r *Roller) pending(ctx context.Context, rollup, query string) ([]minute, e
 
 // batch rolls minutes in the three steps.
 func (r *Roller) batch(ctx context.Context, rollup string, generation uint64, minutes []minute, write func(context.Context, uint64, []minute) error) error {
-	if err := r.mark(ctx, rollup, "dirtied", generation, minutes); err != nil {
+	if err := r.mark(ctx, minutes, func(m *schema.MarkRow) { m.Kind, m.Dirtied = rollup, generation }); err != nil {
 		return err
 	}
 	if err := write(ctx, generation, minutes); err != nil {
 		return err
 	}
-	return r.mark(ctx, rollup, "rolled", generation, minutes)
+	return r.mark(ctx, minutes, func(m *schema.MarkRow) { m.Kind, m.Rolled = rollup, generation })
 }
 
-func (r *Roller) mark(ctx context.Context, rollup, column string, generation uint64, minutes []minute) error {
-	batch, err := r.conn.PrepareBatch(ctx, "INSERT INTO rollup_marks (kind, tenant, namespace, function, minute, "+column+")")
-	if err != nil {
-		return fmt.Errorf("mark %d minutes as %s: %w", len(minutes), column, err)
+func (r *Roller) mark(ctx context.Context, minutes []minute, as func(*schema.MarkRow)) error {
+	rows := make([]schema.MarkRow, len(minutes))
+	for i, m := range minutes {
+		rows[i] = schema.MarkRow{Tenant: m.Tenant, Namespace: m.Namespace, Function: m.Function, Minute: m.Minute}
+		as(&rows[i])
 	}
-	defer batch.Close()
-	for _, m := range minutes {
-		if err := batch.Append(rollup, m.Tenant, m.Namespace, m.Function, m.Minute, generation); err != nil {
-			return fmt.Errorf("mark minutes as %s: %w", column, err)
-		}
-	}
-	if err := batch.Send(); err != nil {
-		return fmt.Errorf("mark %d minutes as %s: %w", len(minutes), column, err)
+	if err := schema.Marks.Insert(ctx, r.conn, rows); err != nil {
+		return fmt.Errorf("mark %d minutes: %w", len(minutes), err)
 	}
 	return nil
 }

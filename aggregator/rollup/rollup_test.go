@@ -208,7 +208,7 @@ type dyingConn struct {
 	after, n int
 }
 
-// Two rollers and a writer at once, with duplicates, corrections and readers:
+// Two rollers and writers that mark at the insert and ahead, with duplicates, corrections and readers:
 // at every moment figures say what the rows say.
 func TestTogether(t *testing.T) {
 	conn := readtest.DB(t)
@@ -231,18 +231,23 @@ func TestTogether(t *testing.T) {
 		})
 	}
 	random := rand.New(rand.NewPCG(1, 2))
+	ahead := writer(conn, 20*time.Millisecond)
 	for n := range uint64(60) {
 		var rows []schema.LogRow
 		for range 50 {
 			offset := random.Uint64N(400)
 			rows = append(rows, line(cmp.Or([]string{"", "pay"}[offset%2], "cart"), time.Duration(offset)*time.Second, offset, faas.Severity(random.IntN(25)), n*100+1))
 		}
-		readtest.Insert(t, conn, schema.Logs, rows...)
+		if n%2 == 0 {
+			readtest.Insert(t, conn, schema.Logs, rows...)
+		} else {
+			write(t, ahead, rows...)
+		}
 		same(t, conn, read.Range{})
 	}
 	close(done)
 	work.Wait()
-	roll(t, roller(conn, nil))
+	rollAll(t, conn, 14-int(clean(t, conn, "lines")))
 	same(t, conn, read.Range{})
 	if n := clean(t, conn, "lines"); n != 14 {
 		t.Errorf("%d minutes are clean, want 14", n)

@@ -186,7 +186,7 @@ func names[T any](name string, get func(*T) string) column[T] {
 	return column[T]{name, func(c chcolumn.Interface, s *scratch, rows []T) error {
 		s.begin()
 		for i := range rows {
-			s.word(get(&rows[i]))
+			s.word(get(&rows[i]), 1)
 		}
 		s.native = s.appendWords(s.native[:0])
 		return s.load(c, len(rows))
@@ -216,14 +216,15 @@ func attributes[T any](name string, get func(*T) []faas.Attribute) column[T] {
 	return column[T]{name, func(c chcolumn.Interface, s *scratch, rows []T) error {
 		s.begin()
 		s.native = s.native[:0]
-		end := uint64(0)
+		end, before := uint64(0), 0
 		for i := range rows {
 			list := get(&rows[i])
 			end += uint64(len(list))
 			s.native = binary.LittleEndian.AppendUint64(s.native, end)
 			for k := range list {
-				s.word(list[k].Key)
+				s.word(list[k].Key, before)
 			}
+			before = len(list)
 		}
 		if end > 0 {
 			s.native = s.appendWords(s.native)
@@ -246,12 +247,12 @@ func (s *scratch) begin() {
 	s.index[""] = 0
 }
 
-// word appends a value. Neighbours are mostly of one stream, so that they are
-// the very same string.
-func (s *scratch) word(v string) {
-	if n := len(s.keys); n > 0 {
-		if last := s.keys[n-1]; same(s.words[last], v) {
-			s.keys = append(s.keys, last)
+// word appends a value. Mostly it is the same as so many values before: that of
+// the row before, at the same place.
+func (s *scratch) word(v string, before int) {
+	if n := len(s.keys); 0 < before && before <= n {
+		if key := s.keys[n-before]; s.words[key] == v {
+			s.keys = append(s.keys, key)
 			return
 		}
 	}
@@ -262,10 +263,6 @@ func (s *scratch) word(v string) {
 		s.index[v] = key
 	}
 	s.keys = append(s.keys, key)
-}
-
-func same(a, b string) bool {
-	return len(a) == len(b) && unsafe.StringData(a) == unsafe.StringData(b)
 }
 
 // appendWords gives the LowCardinality column as in ClickHouse's Native format

@@ -20,6 +20,7 @@ func TestColumns(t *testing.T) {
 		Logs.Name: Logs.Columns(), Invocations.Name: Invocations.Columns(), ColdStarts.Name: ColdStarts.Columns(),
 		Phases.Name: Phases.Columns(), Layers.Name: Layers.Columns(),
 		Ledgers.Name: Ledgers.Columns(), Gaps.Name: Gaps.Columns(),
+		Marks.Name: Marks.Columns(), InstanceMarks.Name: InstanceMarks.Columns(),
 	} {
 		var stored []struct {
 			Name string `ch:"name"`

@@ -13,6 +13,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/coldscope/coldscope/internal/clickhouse/clickhousetest"
+	"github.com/coldscope/coldscope/internal/schema"
 	"github.com/coldscope/coldscope/internal/wire"
 	"github.com/coldscope/coldscope/query/erase"
 	"github.com/coldscope/coldscope/query/read/readtest"
@@ -112,5 +113,25 @@ func TestErase(t *testing.T) {
 	}
 	if code, _ := call(http.MethodPost, "?tenant=a%27c"); code != http.StatusMethodNotAllowed {
 		t.Errorf("POST: %d", code)
+	}
+}
+
+// A mark whose time is to come is what an aggregator counts on for the rows that it
+// writes: it stays until then, and nothing is said to be done before.
+func TestEraseLeavesLeases(t *testing.T) {
+	conn := readtest.DB(t)
+	eraser, scope := erase.New(conn, slog.New(slog.DiscardHandler)), erase.Scope{Tenant: "acme"}
+	now := uint64(time.Now().UnixNano())
+	mark := schema.MarkRow{Kind: "lines", Tenant: "acme", Namespace: "shop", Function: "old", Dirtied: now - uint64(time.Minute)}
+	ahead := mark
+	ahead.Function, ahead.Dirtied = "in-use", now+uint64(time.Hour)
+	readtest.Insert(t, conn, schema.Marks, mark, ahead)
+	for deadline := time.Now().Add(time.Minute); left(t, conn, "rollup_marks") != "acme:shop/in-use"; {
+		if p, err := eraser.Erase(t.Context(), scope); err != nil || p.Done || time.Now().After(deadline) {
+			t.Fatalf("%+v, %v; there are marks of %s", p, err, left(t, conn, "rollup_marks"))
+		}
+	}
+	if p, err := eraser.Progress(t.Context(), scope); err != nil || p.Done {
+		t.Errorf("%+v, %v", p, err)
 	}
 }

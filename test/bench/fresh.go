@@ -22,11 +22,20 @@ func (b *bench) fresh(ctx context.Context, rate int) error {
 	}
 	defer s.close()
 	lines := int(b.seconds.Seconds()) * rate
+	serverBefore, engineBefore, err := s.spent()
+	if err != nil {
+		return err
+	}
 	probes := s.probe(ctx)
 	err = s.send(ctx, newSender(lines, true), lines, rate)
 	if err := cmp.Or(err, probes.stop()); err != nil {
 		return err
 	}
+	serverTime, engineTime, err := s.spent()
+	if err != nil {
+		return err
+	}
+	serverTime, engineTime = serverTime-serverBefore, engineTime-engineBefore
 	took := probes.taken()
 	if len(took) < 20 || probes.unread > 0 {
 		return fmt.Errorf("%d probes, of which %d could not be read within %s", len(took), probes.unread, probePatience)
@@ -34,6 +43,11 @@ func (b *bench) fresh(ctx context.Context, rate int) error {
 	b.add(Result{
 		Name: "from push to query", Figure: ms(quantile(took, 50)), Unit: "ms p50", Target: 500,
 		Note: fmt.Sprintf("%d probes beside %d lines/s", len(took), rate),
+	})
+	million := float64(lines) / 1e6
+	b.add(Result{
+		Name: fmt.Sprintf("at %d lines/s, both", rate), Figure: (serverTime + engineTime).Seconds() / million, Unit: "CPU s/M lines",
+		Note: fmt.Sprintf("engine %.2f, with the probes", engineTime.Seconds()/million),
 	})
 	b.add(Result{Name: "from push to query, p99", Figure: ms(quantile(took, 99)), Unit: "ms p99", Target: 2000})
 	return nil

@@ -34,6 +34,7 @@ type bench struct {
 	secondsGiven bool
 	long         bool
 	lines        int    // of each intake figure
+	rate         int    // lines a second of fresh
 	queryLines   int    // that are asked about
 	binary       string // the collector's; empty: not built yet
 	serverBinary string // coldscope's; empty: not built yet
@@ -89,7 +90,7 @@ var benchmarks = []benchmark{
 	{"events-any-order", func(ctx context.Context, b *bench) error {
 		return b.intake(ctx, "events in any order", workload{events: true, hosts: 1})
 	}},
-	{"fresh", func(ctx context.Context, b *bench) error { return b.fresh(ctx, 50_000) }},
+	{"fresh", func(ctx context.Context, b *bench) error { return b.fresh(ctx, b.rate) }},
 	{"queries", func(ctx context.Context, b *bench) error { return b.queries(ctx) }},
 	{"sustained-rate", func(ctx context.Context, b *bench) error { return b.sustained(ctx, "sustained 50k lines/s", 50_000) }},
 	{"sustained-full", func(ctx context.Context, b *bench) error { return b.sustained(ctx, "sustained at full speed", 0) }},
@@ -117,6 +118,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	pattern := set.String("run", "", "run only the benchmarks whose name matches this")
 	size := set.Int64("size", 512, "MiB of log files for each throughput figure")
 	set.IntVar(&b.lines, "lines", 2_000_000, "lines of each intake figure")
+	set.IntVar(&b.rate, "rate", 50_000, "lines a second, of which one is looked for: how fresh is it")
 	set.IntVar(&b.queryLines, "query-lines", 10_000_000, "lines of a day that the store is asked about")
 	set.IntVar(&b.files, "files", 8, "log files of each throughput figure")
 	set.DurationVar(&b.seconds, "seconds", 30*time.Second, "how long to write at a steady rate")

@@ -521,3 +521,47 @@ ENGINE = Distributed('two_shards', currentDatabase(), logs_local, cityHash64(ten
 ALTER TABLE logs_local ADD COLUMN IF NOT EXISTS body String ALIAS replaceOne(packed, '\x01', request_id);
 CREATE OR REPLACE TABLE logs AS logs_local
 ENGINE = Distributed('two_shards', currentDatabase(), logs_local, cityHash64(tenant, namespace, function));
+-- 0009_marks
+ALTER TABLE rollup_marks_lines MODIFY QUERY
+SELECT
+    'lines' AS kind,
+    tenant,
+    namespace,
+    function,
+    toStartOfMinute(toDateTime(ts, 'UTC')) AS minute,
+    toUInt64(toUnixTimestamp64Nano(now64(9))) AS dirtied
+FROM logs_local
+WHERE getSetting('log_comment') != 'coldscope: marked'
+GROUP BY tenant, namespace, function, minute;
+ALTER TABLE rollup_marks_invocations MODIFY QUERY
+SELECT
+    'invocations' AS kind,
+    tenant,
+    namespace,
+    function,
+    toStartOfMinute(toDateTime(started_at, 'UTC')) AS minute,
+    toUInt64(toUnixTimestamp64Nano(now64(9))) AS dirtied
+FROM invocations_local
+WHERE getSetting('log_comment') != 'coldscope: marked'
+GROUP BY tenant, namespace, function, minute;
+ALTER TABLE rollup_instances_starts MODIFY QUERY
+SELECT
+    tenant,
+    namespace,
+    function,
+    instance,
+    toUInt64(toUnixTimestamp64Nano(now64(9))) AS dirtied,
+    groupUniqArrayIf(toStartOfMinute(toDateTime(assumeNotNull(demanded_at), 'UTC')), demanded_at IS NOT NULL) AS minutes
+FROM cold_starts_local
+WHERE getSetting('log_comment') != 'coldscope: marked'
+GROUP BY tenant, namespace, function, instance;
+ALTER TABLE rollup_instances_phases MODIFY QUERY
+SELECT
+    tenant,
+    namespace,
+    function,
+    instance,
+    toUInt64(toUnixTimestamp64Nano(now64(9))) AS dirtied
+FROM phases_local
+WHERE getSetting('log_comment') != 'coldscope: marked'
+GROUP BY tenant, namespace, function, instance;
