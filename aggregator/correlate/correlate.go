@@ -97,6 +97,7 @@ type Correlator struct {
 	memory    int                // bytes of what is remembered and held
 	state     int                // those of them that are no lines
 	outlined  int                // those of them that are outlines
+	heard     queue[*invocation] // all that are remembered but some of each instance's newest, in the order of arrival
 	lines     queue[*remembered] // all that are remembered, in the order of arrival
 	outlines  queue[*outline]    // all that there are, the oldest first
 	held      int                // lines that wait
@@ -151,7 +152,10 @@ func (c *Correlator) Restore(k Key, s Stored, now time.Time) {
 		return
 	}
 	i := c.use(k, now)
-	i.restore(s.Starts, s.Invocations)
+	for n := range s.Starts {
+		i.restoreLife(&s.Starts[n])
+	}
+	c.restoreInvocations(i, s.Invocations)
 	i.dropped = s.Lines
 	c.revision = max(c.revision, s.Revision)
 	c.charge(i)
@@ -252,6 +256,9 @@ func (c *Correlator) Take() Output {
 		case c.state <= state && !c.lines.empty():
 			c.drop(c.lines.pop())
 			continue
+		case c.state > state && !c.heard.empty():
+			c.dropInvocation()
+			continue
 		}
 		i := c.recent.Front().Value.(*instance)
 		c.settleAll(i)
@@ -283,17 +290,11 @@ func (c *Correlator) use(k Key, now time.Time) *instance {
 	return i
 }
 
-// charge counts what an instance takes beside its lines, roughly. Where all of
-// them take too much, it keeps its newest invocations only, as many as are its
-// share: to forget an instance as a whole that is in use would have it read from
-// the store again at once.
+// charge counts what an instance takes beside its lines, roughly.
 func (c *Correlator) charge(i *instance) {
-	const each, perLife, perInvocation, perPhase, few, enough = 1 << 10, 1 << 10, 256, 48, 8, 64
-	if much := c.cfg.Memory / 2; c.state > much {
-		share := (much/len(c.instances) - each - perLife) / perInvocation / 2
-		if keep := min(max(share, few), enough); len(i.invocations) > 2*keep {
-			i.forgetInvocations(len(i.invocations)-keep, c.cfg.Grace)
-		}
+	const each, perLife, perInvocation, perPhase = 1 << 10, 1 << 10, 256, 48
+	if len(i.invocations) > 2*MaxInvocations {
+		c.forgetInvocations(i, len(i.invocations)-MaxInvocations)
 	}
 	now := each + perLife*len(i.lives) + perInvocation*len(i.invocations) + perPhase*len(i.phases)
 	c.memory += now - i.charged
@@ -307,6 +308,10 @@ func (c *Correlator) forget(i *instance) {
 	}
 	for _, o := range i.outlines {
 		c.freeOutline(o)
+	}
+	for _, v := range i.invocations {
+		v.owner = nil
+		c.heard.dead++
 	}
 	c.memory -= i.charged
 	c.state -= i.charged

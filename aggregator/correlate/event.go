@@ -34,7 +34,7 @@ func (c *Correlator) apply(i *instance, e *faas.Event) (from time.Time, changed 
 		c.close(i, l)
 		return i.lineTime(l.from), changed
 	case faas.InvocationStarted:
-		v, isNew := i.invocation(d.RequestID, e.Time)
+		v, isNew := c.invocation(i, d.RequestID, e.Time)
 		v.cold = v.cold || d.ColdStart
 		if !d.QueuedAt.IsZero() {
 			v.queued = d.QueuedAt
@@ -43,7 +43,7 @@ func (c *Correlator) apply(i *instance, e *faas.Event) (from time.Time, changed 
 		c.told(i, v)
 		return i.linesFrom(v), isNew
 	case faas.InvocationEnded:
-		v, isNew := i.invocation(d.RequestID, d.StartedAt)
+		v, isNew := c.invocation(i, d.RequestID, d.StartedAt)
 		row := endedRow(e, d)
 		if e.Time.Before(v.end) { // somebody has told a later end: that stays
 			row = schema.InvocationRow{
