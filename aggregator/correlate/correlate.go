@@ -66,13 +66,7 @@ type Output struct {
 	Held        []time.Duration // how long lines waited, of each that did
 	Corrected   int             // rows in Logs that correct an earlier one
 	Forgotten   int             // instances that did not fit the memory any more
-	Overdue     []Span          // lines whose text is forgotten, and that are to be looked at again: see Recheck
-}
-
-// Span is an instance's lines of a time, both ends in it, on the lines' clock.
-type Span struct {
-	Key
-	From, To time.Time
+	Overdue     []Span          // lines whose text is forgotten, and that are to be looked at again: see Recheck; an instance may have several spans
 }
 
 // Start is one finished start, and one phase of it if Phase is set.
@@ -102,6 +96,7 @@ type Correlator struct {
 	outlines  queue[*outline]    // all that there are, the oldest first
 	held      int                // lines that wait
 	doubted   []*instance        // whose lines Take has to look at
+	owing     []*instance        // of which something is overdue
 	revision  uint64
 	now       time.Time // as of the newest fact that concerns held lines
 	begun     []begun   // to be given out by Take
@@ -266,6 +261,7 @@ func (c *Correlator) Take() Output {
 		c.out.Forgotten++
 	}
 	c.giveBegun()
+	c.giveOverdue()
 	out, before := c.out, c.given
 	clear(before.Logs)
 	clear(before.Released)
@@ -407,25 +403,6 @@ func (c *Correlator) doubt(i *instance, from time.Time) {
 	} else if from.Before(i.doubtFrom) {
 		i.doubtFrom = from
 	}
-}
-
-// overdue notes that lines of which the text is forgotten may belong elsewhere, too.
-func (c *Correlator) overdue(i *instance, from, to time.Time) {
-	if !from.After(i.horizon) {
-		from = i.horizon.Add(1)
-	}
-	for n := range c.out.Overdue {
-		if s := &c.out.Overdue[n]; s.Key == i.key {
-			if from.Before(s.From) {
-				s.From = from
-			}
-			if to.After(s.To) {
-				s.To = to
-			}
-			return
-		}
-	}
-	c.out.Overdue = append(c.out.Overdue, Span{i.key, from, to})
 }
 
 func (c *Correlator) attributeDoubted() {

@@ -46,6 +46,7 @@ type instance struct {
 	doubtFrom   time.Time
 	stirred     bool // and outlines from stirredFrom on
 	stirredFrom time.Time
+	overdue     []Span
 }
 
 type phaseKey struct {
