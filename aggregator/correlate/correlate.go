@@ -96,6 +96,7 @@ type Correlator struct {
 	outlines  queue[*outline]    // all that there are, the oldest first
 	held      int                // lines that wait
 	doubted   []*instance        // whose lines Take has to look at
+	fresh     []*invocation      // that were heard of since the last Take
 	owing     []*instance        // of which something is overdue
 	revision  uint64
 	now       time.Time // as of the newest fact that concerns held lines
@@ -151,7 +152,7 @@ func (c *Correlator) Restore(k Key, s Stored, now time.Time) {
 		i.restoreLife(&s.Starts[n])
 	}
 	c.restoreInvocations(i, s.Invocations)
-	i.dropped = s.Lines
+	i.dropped, i.naming = s.Lines, s.Lines
 	c.revision = max(c.revision, s.Revision)
 	c.charge(i)
 }
@@ -177,7 +178,7 @@ func (c *Correlator) Recheck(k Key, rows []schema.LogRow) {
 			c.out.Corrected++
 		}
 		if r.time.After(i.dropped) && !i.remembers(r) && !i.outlined(r) && !c.outline(i, r) {
-			i.dropped = r.time
+			i.lose(r.time, true)
 		}
 	}
 }
@@ -209,11 +210,15 @@ func (c *Correlator) Event(e *faas.Event, now time.Time) {
 	i := c.use(KeyOf(e.Ref), now)
 	c.revision = max(c.revision+1, uint64(now.UnixNano()))
 	i.hear(e)
-	if from, changed := c.apply(i, e); changed {
-		c.doubt(i, from)
-		i.stir(from)
-		if !from.After(i.dropped) && i.dropped.After(i.horizon) {
-			c.overdue(i, from, i.dropped)
+	if ch := c.apply(i, e); ch.made {
+		c.doubt(i, ch.from)
+		i.stir(ch.from)
+		switch {
+		case ch.from.After(i.dropped) || !i.dropped.After(i.horizon):
+		case ch.by != nil:
+			ch.by.overdue = true // how far is seen when all is known of it that has come
+		default:
+			c.overdue(i, ch.from, i.dropped)
 		}
 	}
 	c.synchronize(i)
@@ -242,6 +247,7 @@ func (c *Correlator) Held() int { return c.held }
 // settled before.
 func (c *Correlator) Take() Output {
 	c.attributeDoubted()
+	c.reviewFresh()
 	state := c.cfg.Memory / 8 * 5
 	for c.state > state || c.outlined > c.cfg.Memory/4 || c.memory > c.cfg.Memory {
 		switch {
@@ -342,7 +348,7 @@ func (c *Correlator) drop(r *remembered) {
 		c.attributeDoubted()
 	}
 	if r.time.After(i.dropped) && r.time.After(i.horizon) && !c.outline(i, r) {
-		i.dropped = r.time
+		i.lose(r.time, true)
 	}
 	c.free(r)
 	n := 0

@@ -39,6 +39,7 @@ type instance struct {
 	lines    []*remembered // by time
 	outlines []*outline    // by from; of lines that are not remembered any more
 	dropped  time.Time     // of the newest line of which there is no outline, either
+	naming   time.Time     // of the newest such line that may name an invocation which is not known
 	held     []held        // by arrival
 	slab     []remembered  // for the next lines
 
@@ -60,6 +61,8 @@ type invocation struct {
 	queued, start, end time.Time     // end is zero while nobody has told it
 	cold               bool          // it says itself that it waited for the start
 	told               bool          // its cold row has been given out
+	fresh              bool          // it was not known at the last Take
+	overdue            bool          // and lines that are forgotten may be its own
 	wait               time.Duration // what that row says
 	// latest is the invocation that ended last of those that started no later
 	// and have ended; nil if there is none.

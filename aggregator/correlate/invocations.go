@@ -18,6 +18,14 @@ const (
 	invocationsAtOnce = 16
 )
 
+// news is v if that was not known at the last Take.
+func (v *invocation) news() *invocation {
+	if v.fresh {
+		return v
+	}
+	return nil
+}
+
 func (v *invocation) gone() bool { return v.owner == nil }
 
 // invocation finds or makes the attempt of a request that started at start.
@@ -28,7 +36,8 @@ func (c *Correlator) invocation(i *instance, requestID string, start time.Time) 
 			return i.invocations[n], false
 		}
 	}
-	v = &invocation{owner: i, requestID: requestID, start: start}
+	v = &invocation{owner: i, requestID: requestID, start: start, fresh: true}
+	c.fresh = append(c.fresh, v)
 	i.invocations = slices.Insert(i.invocations, at, v)
 	if i.attempts == nil {
 		i.attempts = map[string]int{}

@@ -204,22 +204,35 @@ func (i *instance) stir(from time.Time) {
 	}
 }
 
-// reviewOutlines asks for the lines of those outlines which facts have changed.
+// reviewOutlines asks for the lines of those outlines which facts have changed;
+// of some that follow each other, for all from the first to the last.
 func (c *Correlator) reviewOutlines(i *instance) {
 	if !i.stirred {
 		return
 	}
 	i.stirred = false
+	var run *outline // of the outlines that follow each other
 	moved := false
 	for n := len(i.outlines) - 1; n >= 0 && !i.outlines[n].latest.Before(i.stirredFrom); n-- {
 		o := i.outlines[n]
 		// What is older than dropped is asked for anyway.
 		if o.to.Before(i.stirredFrom) || !o.to.After(i.horizon) || !o.to.After(i.dropped) || !i.moved(o, c.cfg.Grace) {
+			if run != nil {
+				c.overdue(i, run.from, run.to)
+			}
+			run = nil
 			continue
 		}
-		c.overdue(i, o.from, o.to)
+		if run == nil {
+			run = &outline{from: o.from, to: o.to}
+		}
+		run.from = earlier(o.from, run.from)
+		run.to = later(o.to, run.to)
 		c.freeOutline(o)
 		moved = true
+	}
+	if run != nil {
+		c.overdue(i, run.from, run.to)
 	}
 	if moved {
 		i.outlines = slices.DeleteFunc(i.outlines, (*outline).gone)
@@ -282,9 +295,7 @@ func (c *Correlator) dropOutline() {
 	if i == nil {
 		return
 	}
-	if o.to.After(i.dropped) {
-		i.dropped = o.to
-	}
+	i.lose(o.to, slices.ContainsFunc(o.names, func(id string) bool { return i.attempts[id] == 0 }))
 	c.freeOutline(o)
 	n := 0
 	for n < len(i.outlines) && i.outlines[n].gone() {
@@ -292,6 +303,17 @@ func (c *Correlator) dropOutline() {
 		n++
 	}
 	i.outlines = i.outlines[n:]
+}
+
+// lose notes that nothing is known any more of some line of a time, which may
+// name an invocation that is not known.
+func (i *instance) lose(t time.Time, naming bool) {
+	if t.After(i.dropped) {
+		i.dropped = t
+	}
+	if naming && t.After(i.naming) {
+		i.naming = t
+	}
 }
 
 // freeOutline takes an outline's memory back; its times stay, it may lie among others.

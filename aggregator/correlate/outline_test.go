@@ -2,6 +2,7 @@ package correlate
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -103,7 +104,9 @@ func TestOutlinesAreBounded(t *testing.T) {
 		t.Fatalf("%d outlines, dropped up to %v", len(i.outlines), i.dropped)
 	}
 	tell(c, 10, faas.InvocationStarted{RequestID: "b"})
-	if out := c.Take(); len(out.Overdue) != 1 || !out.Overdue[0].From.Equal(at(10)) || out.Overdue[0].To.Before(i.dropped) {
-		t.Errorf("overdue: %+v", out.Overdue)
+	out := c.Take()
+	covers := func(s Span) bool { return s.From.Equal(at(10)) && !s.To.Before(i.dropped) }
+	if len(out.Overdue) > 2 || !slices.ContainsFunc(out.Overdue, covers) {
+		t.Errorf("overdue: %+v, dropped up to %v", out.Overdue, i.dropped)
 	}
 }

@@ -56,6 +56,18 @@ func (c *Correlator) overdue(i *instance, from, to time.Time) {
 	i.overdue = Join(i.overdue, Span{i.key, from, to})
 }
 
+// reviewFresh notes what is overdue since invocations have been heard of.
+func (c *Correlator) reviewFresh() {
+	for _, v := range c.fresh {
+		if i := v.owner; i != nil && v.overdue {
+			c.overdue(i, i.linesFrom(v), i.linesTo(v, c.cfg.Grace))
+		}
+		v.fresh, v.overdue = false, false
+	}
+	clear(c.fresh)
+	c.fresh = c.fresh[:0]
+}
+
 // giveOverdue gives out what is overdue of all instances.
 func (c *Correlator) giveOverdue() {
 	for _, i := range c.owing {
