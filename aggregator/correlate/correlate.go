@@ -25,11 +25,11 @@ type Config struct {
 	Hold time.Duration
 	// Grace is how long after an invocation's end a line still counts as its own.
 	Grace time.Duration
-	// Memory bounds the bytes of what is remembered. At most five eighths of it
-	// are instances and their invocations, of which the least recently used go
-	// first, and at most a quarter outlines of lines: what tells whether a line
-	// has to be corrected. The rest is the newest lines as they are. The store
-	// still has what is forgotten.
+	// Memory bounds the bytes of what is remembered. At most half of it are
+	// instances and their invocations, of which those that were heard of longest
+	// ago go first, and at most three eighths outlines of lines: what tells whether
+	// a line has to be corrected. The rest is the newest lines as they are. The
+	// store still has what is forgotten.
 	Memory int
 	// InstanceLines bounds the lines remembered per instance.
 	InstanceLines int
@@ -248,10 +248,10 @@ func (c *Correlator) Held() int { return c.held }
 func (c *Correlator) Take() Output {
 	c.attributeDoubted()
 	c.reviewFresh()
-	state := c.cfg.Memory / 8 * 5
-	for c.state > state || c.outlined > c.cfg.Memory/4 || c.memory > c.cfg.Memory {
+	state, outlined := c.cfg.Memory/8*4, c.cfg.Memory/8*3
+	for c.state > state || c.outlined > outlined || c.memory > c.cfg.Memory {
 		switch {
-		case c.outlined > c.cfg.Memory/4:
+		case c.outlined > outlined:
 			c.dropOutline()
 			continue
 		case c.state <= state && !c.lines.empty():

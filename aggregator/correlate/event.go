@@ -107,15 +107,19 @@ func (i *instance) linesFrom(v *invocation) time.Time {
 }
 
 // linesTo is up to when they may, of those that are forgotten: as long as it was
-// open or had just ended; and between it and the next one, since these may have
-// been held to be init. What names it may be later.
+// open or had just ended, and until the next one started, since they may have
+// been held to be init. From that start on they are none of its own if it was
+// the only one till then. What names it may be later.
 func (i *instance) linesTo(v *invocation, grace time.Duration) time.Time {
 	end := i.endOf(v)
-	next := i.before(v.start) + 1
-	if end.IsZero() || next == len(i.invocations) {
+	n := i.before(v.start) + 1
+	if end.IsZero() || n == len(i.invocations) {
 		return i.dropped
 	}
-	to := later(end.Add(grace), i.invocations[next].start)
+	to := i.invocations[n].start
+	if i.slack > 0 || to.Before(end) || i.endOf(i.invocations[n-1].latest).After(end) {
+		to = later(to, end.Add(grace))
+	}
 	return earlier(later(to.Add(i.slack-i.offset), i.naming), i.dropped)
 }
 
