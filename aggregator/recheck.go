@@ -57,6 +57,7 @@ func (m *merger) pay(ctx context.Context) {
 	m.owed = owed{}
 	err := m.recheck(ctx, debt.spans)
 	m.paying = time.Since(started)
+	m.metrics.recheckSeconds.Observe(m.paying.Seconds())
 	for _, s := range debt.to {
 		if err != nil {
 			m.finish(s, err)

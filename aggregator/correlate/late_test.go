@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,7 +75,7 @@ func TestFullSpeed(t *testing.T) {
 	unknown, reread := 0, 0
 	take := func(facts []fact) {
 		for n := range facts {
-			ref := testRef
+			var ref faas.Ref
 			if f := &facts[n]; f.line != nil {
 				ref = f.line.Ref
 			} else {
@@ -233,11 +234,12 @@ func TestForgottenInvocations(t *testing.T) {
 func TestJoin(t *testing.T) {
 	var spans []Span
 	add := func(from, to int) { spans = Join(spans, Span{KeyOf(testRef), at(from), at(to)}) }
-	text := func() (s string) {
+	text := func() string {
+		var b strings.Builder
 		for _, one := range spans {
-			s += fmt.Sprintf("%d-%d ", ms(one.From), ms(one.To))
+			fmt.Fprintf(&b, "%d-%d ", ms(one.From), ms(one.To))
 		}
-		return s
+		return b.String()
 	}
 	add(10, 20)
 	add(40, 50)

@@ -123,7 +123,8 @@ func checkLines(t *testing.T, conn driver.Conn) {
 		"short":     {[]recall.Span{span("i0", 95, 125)}, all, map[string]string{"i0": "100 110 120", "i1": ""}},
 		"both ends": {[]recall.Span{span("i0", 100, 110)}, all, map[string]string{"i0": "100 110"}},
 		"several": {
-			[]recall.Span{span("i0", 100, 110), span("i1", 500, 500), span("i0", 100_000, 100_010), span("i0", 130, 135)}, all,
+			[]recall.Span{span("i0", 100, 110), span("i1", 500, 500), span("i0", 100_000, 100_010), span("i0", 130, 135)},
+			all,
 			map[string]string{"i0": "100 110 130 100000 100010", "i1": "500"},
 		},
 		"pages": {[]recall.Span{span("i0", 100, 110), span("i0", 100_000, 100_020)}, 2, map[string]string{"i0": "100010 100020, rest up to 100010"}},
