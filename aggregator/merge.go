@@ -283,6 +283,11 @@ func (m *merger) write(ctx context.Context) {
 func (m *merger) answer(r writeResult) {
 	m.writing = false
 	for _, s := range r.waiting {
+		if s.owed > 0 && r.err == nil {
+			s.stored = true
+			s.free() // or those that wait for what they owe would let nobody else in
+			continue
+		}
 		m.finish(s, r.err)
 	}
 	rows := r.Rows()

@@ -259,7 +259,9 @@ func (m *metrics) wrote(b *batch, took time.Duration) {
 	m.batchRows.Observe(float64(b.Rows()))
 	bytes := 0
 	for _, s := range b.waiting {
-		bytes += s.Bytes
+		if !s.stored { // else it is only corrected
+			bytes += s.Bytes
+		}
 	}
 	m.batchBytes.Observe(float64(bytes))
 	for table, rows := range map[string]int{

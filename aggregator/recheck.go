@@ -40,7 +40,7 @@ func (o *owed) add(spans []correlate.Span, s *submission) {
 		o.spans[span.Key] = correlate.Join(o.spans[span.Key], span)
 	}
 	if s != nil {
-		s.left++
+		s.owed++
 		o.to = append(o.to, s)
 	}
 }
@@ -62,7 +62,9 @@ func (m *merger) pay(ctx context.Context) {
 		if err != nil {
 			m.finish(s, err)
 		}
-		m.settled(s)
+		if s.owed--; s.stored && s.owed == 0 && m.outstanding[s] {
+			m.gathering.waiting = append(m.gathering.waiting, s) // with the corrections
+		}
 	}
 }
 
