@@ -214,6 +214,9 @@ type submission struct {
 	ingest.Batch
 	oldest time.Time  // of its lines and events
 	left   int        // lines not settled yet, plus one until the events are
+	owed   int        // times that lines are to be read again, for what it told
+	stored bool       // all of it is; what is owed is not yet
+	free   func()     // gives back what it takes of Config.Pending, once
 	done   chan error // size 1: the merger never waits for who submitted
 	span   trace.Span // of its way; ends when done is heard, or nobody waits any more
 }
@@ -243,7 +246,7 @@ func (a *Aggregator) Push(ctx context.Context, tenant string, req *push.PushRequ
 }
 
 func (a *Aggregator) push(ctx context.Context, tenant string, batch *ingest.Batch) error {
-	if err := a.take(ctx, protocolLoki, tenant, batch); err != nil {
+	if err := a.take(ctx, protocolLoki, tenant, batch, func() {}); err != nil {
 		return err
 	}
 	if err := batch.Err(); err != nil {
@@ -269,12 +272,13 @@ func (a *Aggregator) pushRaw(ctx context.Context, tenant string, raw []byte) err
 // Events takes events and returns when they are stored. Any error means: again, later.
 func (a *Aggregator) Events(ctx context.Context, events []faas.Event) error {
 	batch := ingest.Events(events)
-	return a.submit(ctx, &batch)
+	return a.submit(ctx, &batch, func() {})
 }
 
-// take brings a batch of tenant into the store, and counts it. Its error is a
-// *wire.StatusError with 429 or 503; what of the batch was refused is none.
-func (a *Aggregator) take(ctx context.Context, protocol, tenant string, batch *ingest.Batch) error {
+// take brings a batch of tenant into the store, and counts it. It calls leave
+// when it keeps the lines no longer. Its error is a *wire.StatusError with 429 or
+// 503; what of the batch was refused is none.
+func (a *Aggregator) take(ctx context.Context, protocol, tenant string, batch *ingest.Batch, leave func()) error {
 	if wait := a.rates.Take(tenant, batch.Bytes, time.Now()); wait > 0 {
 		return &wire.StatusError{
 			Code: 429, RetryAfter: wait,
@@ -288,14 +292,17 @@ func (a *Aggregator) take(ctx context.Context, protocol, tenant string, batch *i
 		ids = a.lines.Line(l, ids)
 		l.Named = ids[before:len(ids):len(ids)]
 	}
-	if err := a.submit(ctx, batch); err != nil {
+	if err := a.submit(ctx, batch, leave); err != nil {
 		return unavailable(err)
 	}
 	a.metrics.took(protocol, batch)
 	return nil
 }
 
-func (a *Aggregator) submit(ctx context.Context, batch *ingest.Batch) (err error) {
+// submit returns when batch is stored, and all that follows from it. Its lines
+// and events are gone then, and leave is called, once they are not kept for it
+// any more.
+func (a *Aggregator) submit(ctx context.Context, batch *ingest.Batch, leave func()) (err error) {
 	if len(batch.Lines)+len(batch.Events) == 0 {
 		return nil
 	}
@@ -306,11 +313,13 @@ func (a *Aggregator) submit(ctx context.Context, batch *ingest.Batch) (err error
 	defer func() { endSpan(span, err) }()
 
 	size := int64(batch.Bytes)
-	defer a.pending.Add(-size)
+	free := sync.OnceFunc(func() { a.pending.Add(-size); leave() })
+	defer free()
 	if a.pending.Add(size) > a.cfg.Pending {
 		return fmt.Errorf("%w: %d bytes wait to be stored already", wire.ErrBusy, a.cfg.Pending)
 	}
-	s := &submission{Batch: *batch, oldest: oldestOf(batch), left: len(batch.Lines) + 1, done: make(chan error, 1), span: span}
+	s := &submission{Batch: *batch, oldest: oldestOf(batch), left: len(batch.Lines) + 1, done: make(chan error, 1), span: span, free: free}
+	batch.Lines, batch.Events = nil, nil
 	select {
 	case a.submissions <- s:
 	case <-ctx.Done():

@@ -120,7 +120,7 @@ func (a *Aggregator) export(ctx context.Context, m *method, message []byte) (pro
 	tenant := tenantOfCall(ctx)
 	batch, leave, err := a.admitted(ctx, message, func() (ingest.Batch, error) { return m.read(tenant, message) })
 	if err == nil {
-		err = a.take(ctx, m.protocol, tenant, &batch)
+		err = a.take(ctx, m.protocol, tenant, &batch, leave)
 	}
 	leave()
 	code := http.StatusOK

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/klauspost/compress/s2"
@@ -73,7 +74,7 @@ func (a *Aggregator) serve(in intake) http.Handler {
 		}
 		batch, leave, err := a.receive(sw, r, tenant, in.read)
 		if err == nil {
-			err = a.take(r.Context(), in.protocol, tenant, &batch)
+			err = a.take(r.Context(), in.protocol, tenant, &batch, leave)
 		}
 		leave()
 		var why *wire.StatusError
@@ -97,8 +98,8 @@ func (a *Aggregator) serve(in intake) http.Handler {
 	})
 }
 
-// receive reads a request; leave gives back the room that it takes. Its error is
-// a *wire.StatusError.
+// receive reads a request; leave gives back the room that it takes, once. Its
+// error is a *wire.StatusError.
 func (a *Aggregator) receive(w http.ResponseWriter, r *http.Request, tenant string,
 	read func(*http.Request, string, []byte) (ingest.Batch, error),
 ) (batch ingest.Batch, leave func(), err error) {
@@ -139,8 +140,9 @@ func (a *Aggregator) enter(ctx context.Context, body []byte) (leave func(), err 
 		size = n
 	}
 	need := min(4*int64(size), a.cfg.Pending) // measured of lines of 200 bytes
+	leave = sync.OnceFunc(func() { a.room.Release(need) })
 	if a.room.TryAcquire(need) {
-		return func() { a.room.Release(need) }, nil
+		return leave, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.Patience)
 	defer cancel()
@@ -150,7 +152,7 @@ func (a *Aggregator) enter(ctx context.Context, body []byte) (leave func(), err 
 	if err != nil {
 		return func() {}, fmt.Errorf("%w: %d bytes wait to be stored already", wire.ErrBusy, a.cfg.Pending)
 	}
-	return func() { a.room.Release(need) }, nil
+	return leave, nil
 }
 
 func (a *Aggregator) readPush(r *http.Request, tenant string, body []byte) (ingest.Batch, error) {

@@ -300,6 +300,11 @@ func (m *merger) write(ctx context.Context) {
 func (m *merger) answer(r writeResult) {
 	m.writing, m.took = false, r.took
 	for _, s := range r.waiting {
+		if s.owed > 0 && r.err == nil {
+			s.stored = true
+			s.free() // or those that wait for what they owe would let nobody else in
+			continue
+		}
 		m.finish(s, r.err)
 	}
 	rows := r.Rows()

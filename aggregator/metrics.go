@@ -58,6 +58,7 @@ type metrics struct {
 	recallSeconds  prometheus.Histogram
 	rechecked      prometheus.Counter
 	recheckedLines prometheus.Counter
+	recheckSeconds prometheus.Histogram
 	rows           *prometheus.CounterVec
 	ledgers        prometheus.Counter
 	gaps           *prometheus.CounterVec
@@ -103,6 +104,7 @@ func newMetrics(reg prometheus.Registerer, cfg *Config, pending func() int64) *m
 		recallSeconds:  histogram("coldscope_aggregator_recall_duration_seconds", "Time to ask the store for instances, several at once. Merging waits for it.", storeBuckets),
 		rechecked:      counter("coldscope_aggregator_rechecked_spans_total", "Times that lines of an instance were read from the store, since facts that came late changed them, or may have."),
 		recheckedLines: counter("coldscope_aggregator_rechecked_lines_total", "Lines read so; what of them had to be written again is among the corrections."),
+		recheckSeconds: histogram("coldscope_aggregator_recheck_duration_seconds", "Time to read them and to wait for what was on its way into the store, of all instances at once. Merging waits for it.", storeBuckets),
 		rows:           counters("coldscope_aggregator_rows_total", "Rows written by table.", "table"),
 		ledgers:        counter("coldscope_aggregator_ledgers_total", "Accounts of log files taken in, each minute anew while a file is written to."),
 		gaps:           counters("coldscope_aggregator_gaps_total", "Gaps in log files that collectors told, by reason; one that is sent twice counts twice.", "reason"),
@@ -257,7 +259,9 @@ func (m *metrics) wrote(b *batch, took time.Duration) {
 	m.batchRows.Observe(float64(b.Rows()))
 	bytes := 0
 	for _, s := range b.waiting {
-		bytes += s.Bytes
+		if !s.stored { // else it is only corrected
+			bytes += s.Bytes
+		}
 	}
 	m.batchBytes.Observe(float64(bytes))
 	for table, rows := range map[string]int{

@@ -15,7 +15,7 @@ import (
 // when their text was forgotten. It is paid for all instances together, since one
 // reading costs about as much as many; who brought the facts is answered then.
 type owed struct {
-	spans map[correlate.Key]correlate.Span
+	spans map[correlate.Key][]correlate.Span
 	to    []*submission
 	since time.Time // of the oldest
 }
@@ -34,19 +34,13 @@ func (o *owed) add(spans []correlate.Span, s *submission) {
 		return
 	}
 	if len(o.spans) == 0 {
-		o.spans, o.since = map[correlate.Key]correlate.Span{}, time.Now()
+		o.spans, o.since = map[correlate.Key][]correlate.Span{}, time.Now()
 	}
 	for _, span := range spans {
-		if old, there := o.spans[span.Key]; there {
-			span.From = earlier(span.From, old.From)
-			if old.To.After(span.To) {
-				span.To = old.To
-			}
-		}
-		o.spans[span.Key] = span
+		o.spans[span.Key] = correlate.Join(o.spans[span.Key], span)
 	}
 	if s != nil {
-		s.left++
+		s.owed++
 		o.to = append(o.to, s)
 	}
 }
@@ -63,15 +57,18 @@ func (m *merger) pay(ctx context.Context) {
 	m.owed = owed{}
 	err := m.recheck(ctx, debt.spans)
 	m.paying = time.Since(started)
+	m.metrics.recheckSeconds.Observe(m.paying.Seconds())
 	for _, s := range debt.to {
 		if err != nil {
 			m.finish(s, err)
 		}
-		m.settled(s)
+		if s.owed--; s.stored && s.owed == 0 && m.outstanding[s] {
+			m.gathering.waiting = append(m.gathering.waiting, s) // with the corrections
+		}
 	}
 }
 
-func (m *merger) recheck(ctx context.Context, overdue map[correlate.Key]correlate.Span) error {
+func (m *merger) recheck(ctx context.Context, overdue map[correlate.Key][]correlate.Span) error {
 	if len(overdue) == 0 {
 		return nil
 	}
@@ -80,21 +77,23 @@ func (m *merger) recheck(ctx context.Context, overdue map[correlate.Key]correlat
 	}
 	oldest := time.Now().Add(-m.cfg.Recall)
 	missing := map[faas.Ref]bool{}
-	spans := make([]recall.Span, 0, len(overdue))
-	m.metrics.rechecked.Add(float64(len(overdue)))
-	for _, o := range overdue {
-		span := recall.Span{
-			Ref:  faas.Ref{Tenant: o.Tenant, Namespace: o.Namespace, Function: o.Function, Instance: o.Instance},
-			From: o.From, To: o.To,
-		}
-		if span.From.Before(oldest) {
-			span.From = oldest
-		}
-		spans = append(spans, span)
-		if !m.correlator.Known(o.Key, span.From) { // it did not fit the memory, as a whole or as of then
-			missing[span.Ref] = true
+	var spans []recall.Span
+	for k, list := range overdue {
+		ref := faas.Ref{Tenant: k.Tenant, Namespace: k.Namespace, Function: k.Function, Instance: k.Instance}
+		for _, o := range list {
+			if o.From.Before(oldest) {
+				o.From = oldest
+			}
+			if o.To.Before(o.From) {
+				continue
+			}
+			spans = append(spans, recall.Span{Ref: ref, From: o.From, To: o.To})
+			if !m.correlator.Known(k, o.From) { // it did not fit the memory, as a whole or as of then
+				missing[ref] = true
+			}
 		}
 	}
+	m.metrics.rechecked.Add(float64(len(spans)))
 	if err := m.restore(ctx, missing); err != nil {
 		return err
 	}
@@ -105,28 +104,41 @@ func (m *merger) recheck(ctx context.Context, overdue map[correlate.Key]correlat
 		if err != nil {
 			return err
 		}
-		more := spans[:0]
-		for _, span := range spans {
-			f := found[span.Ref]
-			if f == nil {
-				continue
-			}
+		for ref, f := range found {
 			m.name(f.Lines)
 			m.metrics.recheckedLines.Add(float64(len(f.Lines)))
-			m.correlator.Recheck(correlate.KeyOf(span.Ref), f.Lines)
-			if f.Rest.IsZero() {
-				continue
-			}
-			if !f.Rest.Before(span.To) { // all of them are of one time
-				limit = max(limit, 2*len(f.Lines))
-			}
-			span.To = f.Rest
-			more = append(more, span)
+			m.correlator.Recheck(correlate.KeyOf(ref), f.Lines)
 		}
 		m.gather()
-		spans = more
+		var stuck bool
+		if spans, stuck = rest(spans, found); stuck {
+			limit *= 2
+		}
 	}
 	return nil
+}
+
+// rest is what of spans is to be read yet. It is stuck if all that was found of
+// an instance is of one time, and there may be more of that.
+func rest(spans []recall.Span, found map[faas.Ref]*recall.Found) (more []recall.Span, stuck bool) {
+	moved := map[faas.Ref]bool{}
+	more = spans[:0]
+	for _, span := range spans {
+		f := found[span.Ref]
+		if f == nil || f.Rest.Before(span.From) { // zero, if there is nothing more
+			moved[span.Ref] = true
+			continue
+		}
+		if f.Rest.Before(span.To) {
+			moved[span.Ref] = true
+			span.To = f.Rest
+		}
+		more = append(more, span)
+	}
+	for n := range more {
+		stuck = stuck || !moved[more[n].Ref]
+	}
+	return more, stuck
 }
 
 // recheckLines is how many lines of an instance are read at a time.

@@ -216,7 +216,7 @@ type store struct {
 	released    map[Ticket]int
 	corrected   int
 	patient     bool // what is overdue is only noted, until it is paid
-	owed        map[Key]Span
+	owed        map[Key][]Span
 }
 
 type (
@@ -234,7 +234,7 @@ type (
 func newStore() *store {
 	return &store{
 		lines: map[lineID]schema.LogRow{}, invocations: map[attemptID]schema.InvocationRow{}, starts: map[startID]schema.ColdStartRow{},
-		released: map[Ticket]int{}, phases: map[string]schema.PhaseRow{}, owed: map[Key]Span{}, ledgers: map[string]schema.LedgerRow{}, gaps: map[string]schema.GapRow{},
+		released: map[Ticket]int{}, phases: map[string]schema.PhaseRow{}, owed: map[Key][]Span{}, ledgers: map[string]schema.LedgerRow{}, gaps: map[string]schema.GapRow{},
 	}
 }
 
@@ -291,10 +291,7 @@ func (s *store) take(c *Correlator) {
 	out := c.Take()
 	s.add(out)
 	for _, span := range out.Overdue {
-		if old, ok := s.owed[span.Key]; ok {
-			span.From, span.To = earlier(span.From, old.From), later(span.To, old.To)
-		}
-		s.owed[span.Key] = span
+		s.owed[span.Key] = Join(s.owed[span.Key], span)
 	}
 	if !s.patient {
 		s.pay(c)
@@ -304,23 +301,18 @@ func (s *store) take(c *Correlator) {
 // pay has c look again at all that is owed.
 func (s *store) pay(c *Correlator) {
 	owed := s.owed
-	s.owed = map[Key]Span{}
-	for _, span := range owed {
+	s.owed = map[Key][]Span{}
+	for k, spans := range owed {
 		ref := testRef
-		ref.Instance = span.Instance
-		s.recall(c, ref, span.From, at(0))
-		c.Recheck(span.Key, slices.DeleteFunc(s.sortedLines(), func(r schema.LogRow) bool {
-			return r.Instance != span.Instance || r.Time.Before(span.From) || r.Time.After(span.To)
-		}))
-		s.add(c.Take())
+		ref.Instance = k.Instance
+		for _, span := range spans {
+			s.recall(c, ref, span.From, at(0))
+			c.Recheck(k, slices.DeleteFunc(s.sortedLines(), func(r schema.LogRow) bool {
+				return r.Instance != k.Instance || r.Time.Before(span.From) || r.Time.After(span.To)
+			}))
+			s.add(c.Take())
+		}
 	}
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }
 
 // restart gives a correlator that knows what the store knows.

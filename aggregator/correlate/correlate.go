@@ -25,11 +25,11 @@ type Config struct {
 	Hold time.Duration
 	// Grace is how long after an invocation's end a line still counts as its own.
 	Grace time.Duration
-	// Memory bounds the bytes of what is remembered. At most five eighths of it
-	// are instances and their invocations, of which the least recently used go
-	// first, and at most a quarter outlines of lines: what tells whether a line
-	// has to be corrected. The rest is the newest lines as they are. The store
-	// still has what is forgotten.
+	// Memory bounds the bytes of what is remembered. At most half of it are
+	// instances and their invocations, of which those that were heard of longest
+	// ago go first, and at most three eighths outlines of lines: what tells whether
+	// a line has to be corrected. The rest is the newest lines as they are. The
+	// store still has what is forgotten.
 	Memory int
 	// InstanceLines bounds the lines remembered per instance.
 	InstanceLines int
@@ -66,13 +66,7 @@ type Output struct {
 	Held        []time.Duration // how long lines waited, of each that did
 	Corrected   int             // rows in Logs that correct an earlier one
 	Forgotten   int             // instances that did not fit the memory any more
-	Overdue     []Span          // lines whose text is forgotten, and that are to be looked at again: see Recheck
-}
-
-// Span is an instance's lines of a time, both ends in it, on the lines' clock.
-type Span struct {
-	Key
-	From, To time.Time
+	Overdue     []Span          // lines whose text is forgotten, and that are to be looked at again: see Recheck; an instance may have several spans
 }
 
 // Start is one finished start, and one phase of it if Phase is set.
@@ -97,10 +91,13 @@ type Correlator struct {
 	memory    int                // bytes of what is remembered and held
 	state     int                // those of them that are no lines
 	outlined  int                // those of them that are outlines
+	heard     queue[*invocation] // all that are remembered but some of each instance's newest, in the order of arrival
 	lines     queue[*remembered] // all that are remembered, in the order of arrival
 	outlines  queue[*outline]    // all that there are, the oldest first
 	held      int                // lines that wait
 	doubted   []*instance        // whose lines Take has to look at
+	fresh     []*invocation      // that were heard of since the last Take
+	owing     []*instance        // of which something is overdue
 	revision  uint64
 	now       time.Time // as of the newest fact that concerns held lines
 	begun     []begun   // to be given out by Take
@@ -151,8 +148,11 @@ func (c *Correlator) Restore(k Key, s Stored, now time.Time) {
 		return
 	}
 	i := c.use(k, now)
-	i.restore(s.Starts, s.Invocations)
-	i.dropped = s.Lines
+	for n := range s.Starts {
+		i.restoreLife(&s.Starts[n])
+	}
+	c.restoreInvocations(i, s.Invocations)
+	i.dropped, i.naming = s.Lines, s.Lines
 	c.revision = max(c.revision, s.Revision)
 	c.charge(i)
 }
@@ -178,7 +178,7 @@ func (c *Correlator) Recheck(k Key, rows []schema.LogRow) {
 			c.out.Corrected++
 		}
 		if r.time.After(i.dropped) && !i.remembers(r) && !i.outlined(r) && !c.outline(i, r) {
-			i.dropped = r.time
+			i.lose(r.time, true)
 		}
 	}
 }
@@ -210,11 +210,15 @@ func (c *Correlator) Event(e *faas.Event, now time.Time) {
 	i := c.use(KeyOf(e.Ref), now)
 	c.revision = max(c.revision+1, uint64(now.UnixNano()))
 	i.hear(e)
-	if from, changed := c.apply(i, e); changed {
-		c.doubt(i, from)
-		i.stir(from)
-		if !from.After(i.dropped) && i.dropped.After(i.horizon) {
-			c.overdue(i, from, i.dropped)
+	if ch := c.apply(i, e); ch.made {
+		c.doubt(i, ch.from)
+		i.stir(ch.from)
+		switch {
+		case ch.from.After(i.dropped) || !i.dropped.After(i.horizon):
+		case ch.by != nil:
+			ch.by.overdue = true // how far is seen when all is known of it that has come
+		default:
+			c.overdue(i, ch.from, i.dropped)
 		}
 	}
 	c.synchronize(i)
@@ -243,14 +247,18 @@ func (c *Correlator) Held() int { return c.held }
 // settled before.
 func (c *Correlator) Take() Output {
 	c.attributeDoubted()
-	state := c.cfg.Memory / 8 * 5
-	for c.state > state || c.outlined > c.cfg.Memory/4 || c.memory > c.cfg.Memory {
+	c.reviewFresh()
+	state, outlined := c.cfg.Memory/8*4, c.cfg.Memory/8*3
+	for c.state > state || c.outlined > outlined || c.memory > c.cfg.Memory {
 		switch {
-		case c.outlined > c.cfg.Memory/4:
+		case c.outlined > outlined:
 			c.dropOutline()
 			continue
 		case c.state <= state && !c.lines.empty():
 			c.drop(c.lines.pop())
+			continue
+		case c.state > state && !c.heard.empty():
+			c.dropInvocation()
 			continue
 		}
 		i := c.recent.Front().Value.(*instance)
@@ -259,6 +267,7 @@ func (c *Correlator) Take() Output {
 		c.out.Forgotten++
 	}
 	c.giveBegun()
+	c.giveOverdue()
 	out, before := c.out, c.given
 	clear(before.Logs)
 	clear(before.Released)
@@ -283,17 +292,11 @@ func (c *Correlator) use(k Key, now time.Time) *instance {
 	return i
 }
 
-// charge counts what an instance takes beside its lines, roughly. Where all of
-// them take too much, it keeps its newest invocations only, as many as are its
-// share: to forget an instance as a whole that is in use would have it read from
-// the store again at once.
+// charge counts what an instance takes beside its lines, roughly.
 func (c *Correlator) charge(i *instance) {
-	const each, perLife, perInvocation, perPhase, few, enough = 1 << 10, 1 << 10, 256, 48, 8, 64
-	if much := c.cfg.Memory / 2; c.state > much {
-		share := (much/len(c.instances) - each - perLife) / perInvocation / 2
-		if keep := min(max(share, few), enough); len(i.invocations) > 2*keep {
-			i.forgetInvocations(len(i.invocations)-keep, c.cfg.Grace)
-		}
+	const each, perLife, perInvocation, perPhase = 1 << 10, 1 << 10, 256, 48
+	if len(i.invocations) > 2*MaxInvocations {
+		c.forgetInvocations(i, len(i.invocations)-MaxInvocations)
 	}
 	now := each + perLife*len(i.lives) + perInvocation*len(i.invocations) + perPhase*len(i.phases)
 	c.memory += now - i.charged
@@ -307,6 +310,10 @@ func (c *Correlator) forget(i *instance) {
 	}
 	for _, o := range i.outlines {
 		c.freeOutline(o)
+	}
+	for _, v := range i.invocations {
+		v.owner = nil
+		c.heard.dead++
 	}
 	c.memory -= i.charged
 	c.state -= i.charged
@@ -341,7 +348,7 @@ func (c *Correlator) drop(r *remembered) {
 		c.attributeDoubted()
 	}
 	if r.time.After(i.dropped) && r.time.After(i.horizon) && !c.outline(i, r) {
-		i.dropped = r.time
+		i.lose(r.time, true)
 	}
 	c.free(r)
 	n := 0
@@ -402,25 +409,6 @@ func (c *Correlator) doubt(i *instance, from time.Time) {
 	} else if from.Before(i.doubtFrom) {
 		i.doubtFrom = from
 	}
-}
-
-// overdue notes that lines of which the text is forgotten may belong elsewhere, too.
-func (c *Correlator) overdue(i *instance, from, to time.Time) {
-	if !from.After(i.horizon) {
-		from = i.horizon.Add(1)
-	}
-	for n := range c.out.Overdue {
-		if s := &c.out.Overdue[n]; s.Key == i.key {
-			if from.Before(s.From) {
-				s.From = from
-			}
-			if to.After(s.To) {
-				s.To = to
-			}
-			return
-		}
-	}
-	c.out.Overdue = append(c.out.Overdue, Span{i.key, from, to})
 }
 
 func (c *Correlator) attributeDoubted() {

@@ -7,14 +7,21 @@ import (
 	"github.com/coldscope/coldscope/internal/schema"
 )
 
-// apply folds e into what is known of i and gives out e's rows. changed says
-// that lines from the time from on may belong elsewhere now.
-func (c *Correlator) apply(i *instance, e *faas.Event) (from time.Time, changed bool) {
+// change says that lines from a time on may belong elsewhere now. If it is only
+// since an invocation was heard of after the last Take, that is the invocation.
+type change struct {
+	from time.Time
+	made bool
+	by   *invocation
+}
+
+// apply folds e into what is known of i and gives out e's rows.
+func (c *Correlator) apply(i *instance, e *faas.Event) change {
 	switch d := e.Data.(type) {
 	case faas.Demanded:
 		l, changed := c.life(i, e, demandedRow(e, d))
 		c.toldAll(i)
-		return i.lineTime(l.from), changed
+		return change{from: i.lineTime(l.from), made: changed}
 	case faas.PhaseDone:
 		c.phase(i, e, d)
 	case faas.LayerPulled:
@@ -28,22 +35,23 @@ func (c *Correlator) apply(i *instance, e *faas.Event) (from time.Time, changed 
 			c.begun = append(c.begun, begun{Start{Ref: e.Ref, Initialization: l.initialization, Duration: l.ready.Sub(l.demanded)}, i, l.demanded})
 		}
 		c.toldAll(i)
-		return i.lineTime(l.from), changed
+		return change{from: i.lineTime(l.from), made: changed}
 	case faas.Stopped:
 		l, changed := c.life(i, e, stoppedRow(e, d))
 		c.close(i, l)
-		return i.lineTime(l.from), changed
+		return change{from: i.lineTime(l.from), made: changed}
 	case faas.InvocationStarted:
-		v, isNew := i.invocation(d.RequestID, e.Time)
+		v, isNew := c.invocation(i, d.RequestID, e.Time)
 		v.cold = v.cold || d.ColdStart
 		if !d.QueuedAt.IsZero() {
 			v.queued = d.QueuedAt
 		}
 		c.out.Invocations = append(c.out.Invocations, startedRow(e, d))
 		c.told(i, v)
-		return i.linesFrom(v), isNew
+		return change{i.linesFrom(v), isNew, v.news()}
 	case faas.InvocationEnded:
-		v, isNew := i.invocation(d.RequestID, d.StartedAt)
+		v, isNew := c.invocation(i, d.RequestID, d.StartedAt)
+		var ch change
 		row := endedRow(e, d)
 		if e.Time.Before(v.end) { // somebody has told a later end: that stays
 			row = schema.InvocationRow{
@@ -52,20 +60,20 @@ func (c *Correlator) apply(i *instance, e *faas.Event) (from time.Time, changed 
 			}
 		} else if !v.end.Equal(e.Time) {
 			// Of one that was open, only what comes behind its end is news.
-			if from = v.start; !isNew && e.Time.After(from) {
-				from = earlier(e.Time, i.endOf(v))
+			if ch.from = v.start; !isNew && e.Time.After(ch.from) {
+				ch.from = earlier(e.Time, i.endOf(v))
 			}
-			v.end, changed = e.Time, true
+			v.end, ch.made = e.Time, true
 			i.index(i.before(v.start.Add(-1)) + 1)
 		}
 		c.out.Invocations = append(c.out.Invocations, row)
 		c.told(i, v)
 		if isNew {
-			return i.linesFrom(v), true
+			return change{i.linesFrom(v), true, v.news()}
 		}
-		return i.lineTime(from), changed
+		return change{i.lineTime(ch.from), ch.made, v.news()}
 	}
-	return time.Time{}, false
+	return change{}
 }
 
 // earlier is the earlier one of two times of which the second may not be known.
@@ -76,6 +84,14 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
+// later is the later one of two times.
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
 // linesFrom is from when on lines may belong elsewhere if v is news: from its
 // start, on the lines' clock; of the first of a life, what lies before it is init.
 func (i *instance) linesFrom(v *invocation) time.Time {
@@ -83,10 +99,28 @@ func (i *instance) linesFrom(v *invocation) time.Time {
 	if len(i.lives) > 0 {
 		l, _ = i.lifeAt(v.start)
 	}
-	if first := i.firstOf(l); first < len(i.invocations) && !v.start.After(i.invocations[first].start) {
+	first := i.firstOf(l)
+	if first < len(i.invocations) && !v.start.After(i.invocations[first].start) && (first > 0 || !i.forgotten) {
 		return time.Time{}
 	}
 	return i.lineTime(v.start)
+}
+
+// linesTo is up to when they may, of those that are forgotten: as long as it was
+// open or had just ended, and until the next one started, since they may have
+// been held to be init. From that start on they are none of its own if it was
+// the only one till then. What names it may be later.
+func (i *instance) linesTo(v *invocation, grace time.Duration) time.Time {
+	end := i.endOf(v)
+	n := i.before(v.start) + 1
+	if end.IsZero() || n == len(i.invocations) {
+		return i.dropped
+	}
+	to := i.invocations[n].start
+	if i.slack > 0 || to.Before(end) || i.endOf(i.invocations[n-1].latest).After(end) {
+		to = later(to, end.Add(grace))
+	}
+	return earlier(later(to.Add(i.slack-i.offset), i.naming), i.dropped)
 }
 
 func (c *Correlator) phase(i *instance, e *faas.Event, d faas.PhaseDone) {

@@ -10,9 +10,6 @@ import (
 	"github.com/coldscope/coldscope/internal/schema"
 )
 
-// MaxInvocations bounds the invocations remembered per instance; the oldest go first.
-const MaxInvocations = 4096
-
 // maxPhases bounds the phases of an instance that are told apart, for metrics.
 const maxPhases = 64
 
@@ -42,6 +39,7 @@ type instance struct {
 	lines    []*remembered // by time
 	outlines []*outline    // by from; of lines that are not remembered any more
 	dropped  time.Time     // of the newest line of which there is no outline, either
+	naming   time.Time     // of the newest such line that may name an invocation which is not known
 	held     []held        // by arrival
 	slab     []remembered  // for the next lines
 
@@ -49,6 +47,7 @@ type instance struct {
 	doubtFrom   time.Time
 	stirred     bool // and outlines from stirredFrom on
 	stirredFrom time.Time
+	overdue     []Span
 }
 
 type phaseKey struct {
@@ -57,10 +56,13 @@ type phaseKey struct {
 }
 
 type invocation struct {
+	owner              *instance // nil once it is forgotten
 	requestID          string
 	queued, start, end time.Time     // end is zero while nobody has told it
 	cold               bool          // it says itself that it waited for the start
 	told               bool          // its cold row has been given out
+	fresh              bool          // it was not known at the last Take
+	overdue            bool          // and lines that are forgotten may be its own
 	wait               time.Duration // what that row says
 	// latest is the invocation that ended last of those that started no later
 	// and have ended; nil if there is none.
@@ -71,27 +73,6 @@ type held struct {
 	*remembered
 	ticket Ticket
 	until  time.Time
-}
-
-func (i *instance) restore(starts []schema.ColdStartRow, invocations []schema.InvocationRow) {
-	for n := range starts {
-		i.restoreLife(&starts[n])
-	}
-	i.attempts = make(map[string]int, len(invocations))
-	for n := range invocations {
-		r := &invocations[n]
-		if measuredOnly(r) {
-			continue
-		}
-		v := &invocation{requestID: r.RequestID, queued: timeOf(r.QueuedAt), start: r.StartedAt, end: timeOf(r.EndedAt)}
-		i.invocations = append(i.invocations, v)
-		i.attempts[v.requestID]++
-		i.see(v.start)
-		i.see(v.end)
-	}
-	slices.SortStableFunc(i.invocations, func(a, b *invocation) int { return a.start.Compare(b.start) })
-	i.index(0)
-	i.forgotten = len(invocations) >= MaxInvocations
 }
 
 // measuredOnly reports whether nobody has told of an invocation but who measured
@@ -126,46 +107,6 @@ func (i *instance) search(t time.Time) int {
 		return n
 	}
 	return sort.Search(n, func(n int) bool { return !i.lines[n].time.Before(t) })
-}
-
-// invocation finds or makes the attempt of a request that started at start.
-func (i *instance) invocation(requestID string, start time.Time) (v *invocation, isNew bool) {
-	at := i.before(start) + 1
-	for n := at - 1; n >= 0 && i.invocations[n].start.Equal(start); n-- {
-		if i.invocations[n].requestID == requestID {
-			return i.invocations[n], false
-		}
-	}
-	if len(i.invocations) >= 2*MaxInvocations {
-		i.forgetInvocations(MaxInvocations, 0)
-		return i.invocation(requestID, start)
-	}
-	v = &invocation{requestID: requestID, start: start}
-	i.invocations = slices.Insert(i.invocations, at, v)
-	if i.attempts == nil {
-		i.attempts = map[string]int{}
-	}
-	i.attempts[requestID]++
-	i.index(at)
-	return v, true
-}
-
-// forgetInvocations forgets the n oldest ones, and with them whose the lines
-// were up to a grace after the last of their ends.
-func (i *instance) forgetInvocations(n int, grace time.Duration) {
-	for _, v := range i.invocations[:n] {
-		if i.attempts[v.requestID]--; i.attempts[v.requestID] == 0 {
-			delete(i.attempts, v.requestID)
-		}
-		for _, t := range []time.Time{v.start, i.endOf(v).Add(grace)} {
-			if t = t.Add(i.slack - i.offset); t.After(i.horizon) {
-				i.horizon = t
-			}
-		}
-	}
-	i.invocations = slices.Delete(i.invocations, 0, n)
-	i.forgotten = true
-	i.index(0)
 }
 
 // index brings latest and running up to date after the invocation at from was

@@ -14,10 +14,9 @@ func (c *Correlator) Learn(e *faas.Event, now time.Time) {
 	i := c.use(KeyOf(e.Ref), now)
 	c.revision = max(c.revision+1, uint64(now.UnixNano()))
 	starts, metrics, invocations := len(c.out.ColdStarts), len(c.begun), len(c.out.Invocations)
-	from, changed := c.apply(i, e)
-	if changed {
-		c.doubt(i, from)
-		i.stir(from)
+	if ch := c.apply(i, e); ch.made {
+		c.doubt(i, ch.from)
+		i.stir(ch.from)
 	}
 	c.charge(i)
 	i.see(e.Time)

@@ -14,15 +14,17 @@ import (
 // they name, and whose they are held to be. That is enough to see whether a
 // fact that comes late changes any of them. Only those it does change are
 // asked for in the store, where what they say is. Lines of one instance that
-// follow each other and belong to the same are one outline.
+// follow each other and belong to the same are one outline, whether they name
+// it or not.
 type outline struct {
-	owner       *instance // nil once it is forgotten
-	from, to    time.Time // of the first and the last of the lines
-	latest      time.Time // to, of this one and those before it
-	names       []string  // IDs that each of the lines carries
-	requestID   string
-	attribution faas.Attribution
-	candidates  []string
+	owner      *instance // nil once it is forgotten
+	from, to   time.Time // of the first and the last of the lines
+	latest     time.Time // to, of this one and those before it
+	requestID  string
+	candidates []string
+	names      []string         // IDs that each of the lines carries that carry any
+	named      faas.Attribution // of the lines that carry names; empty: there is none
+	bare       faas.Attribution // of those that carry none
 }
 
 const (
@@ -45,8 +47,23 @@ func (o *outline) size() int {
 }
 
 // tells reports whether o says of a line what r does.
-func (o *outline) tells(r *remembered) bool {
-	return o.attribution == r.attribution && o.requestID == r.requestID && o.carries(r.line) && slices.Equal(o.candidates, r.candidates)
+func (o *outline) tells(r *remembered) bool { return *o.how(r) == r.attribution && o.agrees(r) }
+
+// how is where o says why its lines that carry names belong where they do, or
+// those that do not, as r.
+func (o *outline) how(r *remembered) *faas.Attribution {
+	if r.line.RequestID == "" && len(r.line.Named) == 0 {
+		return &o.bare
+	}
+	return &o.named
+}
+
+// agrees reports whether r belongs where o's lines do, for the reason that they
+// have, and carries what they carry, as far as there are any like it.
+func (o *outline) agrees(r *remembered) bool {
+	how := o.how(r)
+	return o.requestID == r.requestID && (*how == r.attribution || *how == "") && slices.Equal(o.candidates, r.candidates) &&
+		(how == &o.bare || *how == "" || o.carries(r.line))
 }
 
 // carries reports whether o's names are those that the line carries: its
@@ -70,19 +87,19 @@ func (c *Correlator) outline(i *instance, r *remembered) bool {
 	if at > 0 && i.outlines[at-1].from.After(t) {
 		at = sort.Search(at, func(n int) bool { return i.outlines[n].from.After(t) })
 	}
-	if at > 0 && i.joins(i.outlines[at-1], r) {
+	if at > 0 && i.joins(i.outlines[at-1], r) && c.extend(i.outlines[at-1], r) {
 		if o := i.outlines[at-1]; t.After(o.to) {
 			o.to = t
 			i.measure(at - 1)
 		}
 		return true
 	}
-	if at < len(i.outlines) && i.joins(i.outlines[at], r) {
+	if at < len(i.outlines) && i.joins(i.outlines[at], r) && c.extend(i.outlines[at], r) {
 		i.outlines[at].from = t
 		return true
 	}
-	o := &outline{owner: i, from: t, to: t, requestID: r.requestID, attribution: r.attribution, candidates: r.candidates}
-	if !o.name(r.line) {
+	o := &outline{owner: i, from: t, to: t, requestID: r.requestID, candidates: r.candidates}
+	if !o.add(r) {
 		return false
 	}
 	i.outlines = slices.Insert(i.outlines, at, o)
@@ -90,6 +107,27 @@ func (c *Correlator) outline(i *instance, r *remembered) bool {
 	c.outlines.push(o)
 	c.outlined += o.size()
 	c.memory += o.size()
+	return true
+}
+
+// extend makes o one of r as well, if what that names is not too much.
+func (c *Correlator) extend(o *outline, r *remembered) bool {
+	before := o.size()
+	if !o.add(r) {
+		return false
+	}
+	c.outlined += o.size() - before
+	c.memory += o.size() - before
+	return true
+}
+
+// add makes o one of a line with which it agrees, and reports whether it could.
+func (o *outline) add(r *remembered) bool {
+	how := o.how(r)
+	if *how == "" && how == &o.named && !o.name(r.line) {
+		return false
+	}
+	*how = r.attribution
 	return true
 }
 
@@ -102,9 +140,6 @@ func (o *outline) name(l *faas.Line) bool {
 	}
 	if l.RequestID != "" {
 		n, bytes = n+1, bytes+len(l.RequestID)
-	}
-	if n == 0 {
-		return true
 	}
 	if n > maxOutlineNames || bytes > maxOutlineBytes {
 		return false
@@ -133,7 +168,7 @@ func (i *instance) joins(o *outline, r *remembered) bool {
 	if r.time.After(to) {
 		to = r.time
 	}
-	return !o.gone() && to.Sub(from) <= maxOutline && o.tells(r) && (from.Equal(to) || i.slack == 0 && i.even(from, to))
+	return !o.gone() && to.Sub(from) <= maxOutline && o.agrees(r) && (from.Equal(to) || i.slack == 0 && i.even(from, to))
 }
 
 // even reports whether nothing begins between two times: of the invocations
@@ -169,22 +204,35 @@ func (i *instance) stir(from time.Time) {
 	}
 }
 
-// reviewOutlines asks for the lines of those outlines which facts have changed.
+// reviewOutlines asks for the lines of those outlines which facts have changed;
+// of some that follow each other, for all from the first to the last.
 func (c *Correlator) reviewOutlines(i *instance) {
 	if !i.stirred {
 		return
 	}
 	i.stirred = false
+	var run *outline // of the outlines that follow each other
 	moved := false
 	for n := len(i.outlines) - 1; n >= 0 && !i.outlines[n].latest.Before(i.stirredFrom); n-- {
 		o := i.outlines[n]
 		// What is older than dropped is asked for anyway.
 		if o.to.Before(i.stirredFrom) || !o.to.After(i.horizon) || !o.to.After(i.dropped) || !i.moved(o, c.cfg.Grace) {
+			if run != nil {
+				c.overdue(i, run.from, run.to)
+			}
+			run = nil
 			continue
 		}
-		c.overdue(i, o.from, o.to)
+		if run == nil {
+			run = &outline{from: o.from, to: o.to}
+		}
+		run.from = earlier(o.from, run.from)
+		run.to = later(o.to, run.to)
 		c.freeOutline(o)
 		moved = true
+	}
+	if run != nil {
+		c.overdue(i, run.from, run.to)
 	}
 	if moved {
 		i.outlines = slices.DeleteFunc(i.outlines, (*outline).gone)
@@ -194,18 +242,29 @@ func (c *Correlator) reviewOutlines(i *instance) {
 
 // moved reports whether some line of o may belong elsewhere by what is known now.
 func (i *instance) moved(o *outline, grace time.Duration) bool {
-	line := faas.Line{Named: o.names}
 	from := o.from
 	if !from.After(i.horizon) {
 		from = i.horizon.Add(1)
 	}
-	for _, t := range []time.Time{from, o.to} {
-		r := remembered{line: &line, time: t, requestID: o.requestID, attribution: o.attribution, candidates: o.candidates}
-		if i.attribute(&r, grace) {
+	uneven := !from.Equal(o.to) && (i.slack > 0 || !i.even(from, o.to))
+	for _, kind := range []struct {
+		how  faas.Attribution
+		line faas.Line
+	}{{o.named, faas.Line{Named: o.names}}, {o.bare, faas.Line{}}} {
+		if kind.how == "" {
+			continue
+		}
+		if uneven && kind.how != faas.AttributionExplicit {
 			return true
 		}
+		for _, t := range []time.Time{from, o.to} {
+			r := remembered{line: &kind.line, time: t, requestID: o.requestID, attribution: kind.how, candidates: o.candidates}
+			if i.attribute(&r, grace) {
+				return true
+			}
+		}
 	}
-	return !from.Equal(o.to) && o.attribution != faas.AttributionExplicit && (i.slack > 0 || !i.even(from, o.to))
+	return false
 }
 
 // outlined reports whether there is an outline of the line.
@@ -236,9 +295,7 @@ func (c *Correlator) dropOutline() {
 	if i == nil {
 		return
 	}
-	if o.to.After(i.dropped) {
-		i.dropped = o.to
-	}
+	i.lose(o.to, slices.ContainsFunc(o.names, func(id string) bool { return i.attempts[id] == 0 }))
 	c.freeOutline(o)
 	n := 0
 	for n < len(i.outlines) && i.outlines[n].gone() {
@@ -246,6 +303,17 @@ func (c *Correlator) dropOutline() {
 		n++
 	}
 	i.outlines = i.outlines[n:]
+}
+
+// lose notes that nothing is known any more of some line of a time, which may
+// name an invocation that is not known.
+func (i *instance) lose(t time.Time, naming bool) {
+	if t.After(i.dropped) {
+		i.dropped = t
+	}
+	if naming && t.After(i.naming) {
+		i.naming = t
+	}
 }
 
 // freeOutline takes an outline's memory back; its times stay, it may lie among others.

@@ -2,6 +2,7 @@ package correlate
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -81,8 +82,8 @@ func TestOutlinesSpareReading(t *testing.T) {
 	}
 }
 
-// TestOutlinesAreBounded: what is kept of forgotten lines is a quarter of the
-// memory at most; behind that they are read again as a whole.
+// TestOutlinesAreBounded: what is kept of forgotten lines is three eighths
+// of the memory at most; behind that they are read again as a whole.
 func TestOutlinesAreBounded(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.Memory = 1 << 20
@@ -93,7 +94,7 @@ func TestOutlinesAreBounded(t *testing.T) {
 		c.Line(&l, nil, at(ms))
 		if ms%100 == 0 {
 			c.Take()
-			if c.outlined > cfg.Memory/4 || c.memory > cfg.Memory {
+			if c.outlined > cfg.Memory/8*3 || c.memory > cfg.Memory {
 				t.Fatalf("%d bytes, %d of them outlines", c.memory, c.outlined)
 			}
 		}
@@ -103,7 +104,9 @@ func TestOutlinesAreBounded(t *testing.T) {
 		t.Fatalf("%d outlines, dropped up to %v", len(i.outlines), i.dropped)
 	}
 	tell(c, 10, faas.InvocationStarted{RequestID: "b"})
-	if out := c.Take(); len(out.Overdue) != 1 || !out.Overdue[0].From.Equal(at(10)) || out.Overdue[0].To.Before(i.dropped) {
-		t.Errorf("overdue: %+v", out.Overdue)
+	out := c.Take()
+	covers := func(s Span) bool { return s.From.Equal(at(10)) && !s.To.Before(i.dropped) }
+	if len(out.Overdue) > 2 || !slices.ContainsFunc(out.Overdue, covers) {
+		t.Errorf("overdue: %+v, dropped up to %v", out.Overdue, i.dropped)
 	}
 }

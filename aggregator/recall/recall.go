@@ -184,13 +184,14 @@ type Span struct {
 	From, To time.Time
 }
 
-// Found are the lines of an instance that lie in its span.
+// Found are the lines of an instance that lie in its spans.
 type Found struct {
 	Lines []schema.LogRow
 	Rest  time.Time // up to when there may be more of them; zero: there are none
 }
 
-// Lines reads the lines in spans, one an instance, of each the newest first and at most limit.
+// Lines reads the lines in spans, of each instance the newest first and at most
+// limit. Those of one instance lie apart from each other.
 func Lines(ctx context.Context, conn driver.Conn, spans []Span, limit int) (map[faas.Ref]*Found, error) {
 	from, to := spans[0].From, spans[0].To
 	for n := range spans {

@@ -124,7 +124,8 @@ func (p *probes) one(ctx context.Context, n int) error {
 		if page, err := p.s.page(ctx, id, nil); err == nil && len(page.Lines) > 0 {
 			break
 		}
-		if err := rig.Wait(ctx, 25*time.Millisecond); err != nil {
+		// Who looks more often than the figure needs is a load of its own.
+		if err := rig.Wait(ctx, max(25*time.Millisecond, time.Since(begin)/20)); err != nil {
 			return err
 		}
 		if time.Since(begin) > probePatience {
