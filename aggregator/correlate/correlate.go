@@ -296,7 +296,7 @@ func (c *Correlator) use(k Key, now time.Time) *instance {
 func (c *Correlator) charge(i *instance) {
 	const each, perLife, perInvocation, perPhase = 1 << 10, 1 << 10, 256, 48
 	if len(i.invocations) > 2*MaxInvocations {
-		c.forgetInvocations(i, len(i.invocations)-MaxInvocations)
+		c.forgetInvocations(i, len(i.invocations)-MaxInvocations, true)
 	}
 	now := each + perLife*len(i.lives) + perInvocation*len(i.invocations) + perPhase*len(i.phases)
 	c.memory += now - i.charged

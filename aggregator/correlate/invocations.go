@@ -70,7 +70,8 @@ func (c *Correlator) restoreInvocations(i *instance, rows []schema.InvocationRow
 }
 
 // dropInvocation forgets the invocation that was heard of longest ago, and those
-// of its instance that started before it. The few newest of an instance stay.
+// of its instance that started before it. The few newest of an instance stay, and
+// those whose end is not known yet: lines to come may be their own.
 func (c *Correlator) dropInvocation() {
 	v := c.heard.pop()
 	i := v.owner
@@ -79,27 +80,33 @@ func (c *Correlator) dropInvocation() {
 	}
 	n := max(slices.Index(i.invocations, v)+1, len(i.invocations)/invocationsAtOnce)
 	if n = min(n, len(i.invocations)-fewInvocations); n > 0 {
-		c.forgetInvocations(i, n)
+		c.forgetInvocations(i, n, false)
 		c.charge(i)
 	}
 }
 
-// forgetInvocations forgets the n oldest ones of an instance, and with them
-// whose its lines were, until nothing depends on them any more: up to a grace
-// after the last of their ends, or until another one started after all of
-// these ends, which is nearer to what was printed from then on.
-func (c *Correlator) forgetInvocations(i *instance, n int) {
+// forgetInvocations forgets the n oldest ones of an instance, or those of them
+// that have an end, and with them whose its lines were, until nothing depends on
+// them any more: up to a grace after the last of their ends, or until another one
+// started after all of these ends, which is nearer to what was printed from then on.
+func (c *Correlator) forgetInvocations(i *instance, n int, open bool) {
 	var started, ended time.Time
+	stay := i.invocations[:0]
 	for _, v := range i.invocations[:n] {
+		end := i.endOf(v)
+		if end.IsZero() && !open {
+			stay = append(stay, v)
+			continue
+		}
 		if i.attempts[v.requestID]--; i.attempts[v.requestID] == 0 {
 			delete(i.attempts, v.requestID)
 		}
-		if end := i.endOf(v); end.After(ended) {
-			ended = end
-		}
-		started = v.start
+		ended, started = later(ended, end), v.start
 		v.owner = nil
 		c.heard.dead++
+	}
+	if len(stay) == n {
+		return
 	}
 	until := ended.Add(c.cfg.Grace)
 	if i.slack == 0 && n < len(i.invocations) {
@@ -107,13 +114,9 @@ func (c *Correlator) forgetInvocations(i *instance, n int) {
 			until = next.Add(-1)
 		}
 	}
-	if started.After(until) {
-		until = started
-	}
-	if until = until.Add(i.slack - i.offset); until.After(i.horizon) {
-		i.horizon = until
-	}
-	i.invocations = slices.Delete(i.invocations, 0, n)
+	until = later(until, started).Add(i.slack - i.offset)
+	i.horizon = later(i.horizon, until)
+	i.invocations = slices.Delete(i.invocations, len(stay), n)
 	i.forgotten = true
 	i.index(0)
 }

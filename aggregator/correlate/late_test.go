@@ -216,7 +216,7 @@ func TestForgottenInvocations(t *testing.T) {
 	k := KeyOf(testRef)
 	c := New(DefaultConfig())
 	begin(c)
-	c.forgetInvocations(c.instances[k], 40)
+	c.forgetInvocations(c.instances[k], 40, true)
 	if !c.Known(k, at(400)) || c.Known(k, at(399)) {
 		t.Errorf("the horizon is at %d ms", ms(c.instances[k].horizon))
 	}
@@ -225,7 +225,7 @@ func TestForgottenInvocations(t *testing.T) {
 	begin(c)
 	tell(c, 407, faas.InvocationEnded{RequestID: "39", StartedAt: at(390), Status: faas.StatusOK})
 	c.Take()
-	c.forgetInvocations(c.instances[k], 40)
+	c.forgetInvocations(c.instances[k], 40, true)
 	if grace := ms(at(407).Add(c.cfg.Grace)); !c.Known(k, at(grace+1)) || c.Known(k, at(grace)) {
 		t.Errorf("the horizon is at %d ms", ms(c.instances[k].horizon))
 	}
