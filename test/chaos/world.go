@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
 	"github.com/coldscope/coldscope/internal/clickhouse"
 	"github.com/coldscope/coldscope/test/loss/rig"
 )
@@ -178,12 +180,54 @@ func (w *world) check(ctx context.Context, l *load) error {
 		case err != nil && (late || !clickhouse.Retryable(err)):
 			return fmt.Errorf("count what is stored: %w", err)
 		case err == nil && (late || found.Wrong == 0):
-			return w.compare(l, &found)
+			if err := w.compare(l, &found); err != nil {
+				return err
+			}
+			return w.figures(ctx, conn, found.Lines+found.Events, found.Invocations)
 		}
 		if err := rig.Wait(ctx, time.Second); err != nil {
 			return err
 		}
 	}
+}
+
+// figures waits until those of all minutes are there, and holds them against what is stored.
+func (w *world) figures(ctx context.Context, conn driver.Conn, rows, requests uint64) error {
+	const patience = 3 * time.Minute
+	for end := time.Now().Add(patience); ; {
+		var dirty uint64
+		err := conn.QueryRow(ctx, "SELECT count() FROM rollup_state WHERE dirtied > rolled").Scan(&dirty)
+		switch {
+		case err == nil && dirty == 0:
+			return w.compareFigures(ctx, conn, rows, requests)
+		case err != nil && !clickhouse.Retryable(err):
+			return fmt.Errorf("look which minutes have no figures: %w", err)
+		case time.Now().After(end):
+			return fmt.Errorf("%d minutes have no figures after %s (%w)", dirty, patience, err)
+		}
+		if err := rig.Wait(ctx, time.Second); err != nil {
+			return err
+		}
+	}
+}
+
+func (w *world) compareFigures(ctx context.Context, conn driver.Conn, rows, requests uint64) error {
+	const newest = "WHERE (tenant, namespace, function, minute, generation) IN (SELECT tenant, namespace, function, minute, max(generation) FROM "
+	for _, of := range []struct {
+		table, column string
+		want          uint64
+	}{{"line_minutes", "lines", rows}, {"invocation_minutes", "invocations", requests}} {
+		var got uint64
+		sql := "SELECT sum(" + of.column + ") FROM " + of.table + " FINAL " + newest + of.table + " GROUP BY tenant, namespace, function, minute)"
+		if err := conn.QueryRow(ctx, sql).Scan(&got); err != nil {
+			return fmt.Errorf("read figures: %w", err)
+		}
+		if got != of.want {
+			return fmt.Errorf("%d %s are stored, figures by the minute say %d", of.want, of.column, got)
+		}
+	}
+	fmt.Fprintln(w.out, "chaos: figures by the minute say the same")
+	return nil
 }
 
 func (w *world) compare(l *load, found *stored) error {
