@@ -104,7 +104,7 @@ func newMetrics(reg prometheus.Registerer, cfg *Config, pending func() int64) *m
 		recallSeconds:  histogram("coldscope_aggregator_recall_duration_seconds", "Time to ask the store for instances, several at once. Merging waits for it.", storeBuckets),
 		rechecked:      counter("coldscope_aggregator_rechecked_spans_total", "Times that lines of an instance were read from the store, since facts that came late changed them, or may have."),
 		recheckedLines: counter("coldscope_aggregator_rechecked_lines_total", "Lines read so; what of them had to be written again is among the corrections."),
-		recheckSeconds: histogram("coldscope_aggregator_recheck_duration_seconds", "Time to read them and to wait for what was on its way into the store, of all instances at once. Merging waits for it.", storeBuckets),
+		recheckSeconds: histogram("coldscope_aggregator_recheck_duration_seconds", "Time to read lines from the store again, of several instances at once, after what was on its way there. Merging waits for it.", storeBuckets),
 		rows:           counters("coldscope_aggregator_rows_total", "Rows written by table.", "table"),
 		ledgers:        counter("coldscope_aggregator_ledgers_total", "Accounts of log files taken in, each minute anew while a file is written to."),
 		gaps:           counters("coldscope_aggregator_gaps_total", "Gaps in log files that collectors told, by reason; one that is sent twice counts twice.", "reason"),

@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/ext"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/coldscope/coldscope/internal/faas"
 	"github.com/coldscope/coldscope/internal/schema"
@@ -60,10 +62,12 @@ func Read(ctx context.Context, conn driver.Conn, refs []faas.Ref, limits Limits)
 	if limits.Lines > 0 {
 		reads = append(reads, r.lines)
 	}
+	all, ctx := errgroup.WithContext(ctx) // the merger waits for all of them
 	for _, read := range reads {
-		if err := read(ctx); err != nil {
-			return nil, fmt.Errorf("recall %d instances: %w", len(refs), err)
-		}
+		all.Go(func() error { return read(ctx) })
+	}
+	if err := all.Wait(); err != nil {
+		return nil, fmt.Errorf("recall %d instances: %w", len(refs), err)
 	}
 	for _, m := range r.found { // the newest came first
 		slices.Reverse(m.Invocations)
@@ -94,7 +98,9 @@ type reader struct {
 	wanted *ext.Table
 	limits Limits
 	until  time.Time // up to when lines of spans are read
-	found  map[faas.Ref]*Memory
+
+	mu    sync.Mutex // of who scans a row
+	found map[faas.Ref]*Memory
 }
 
 func (r *reader) of(ref faas.Ref) *Memory {
@@ -106,7 +112,7 @@ func (r *reader) of(ref faas.Ref) *Memory {
 	return m
 }
 
-// query calls scan for each row of sql.
+// query calls scan for each row of sql, while no other query does.
 func (r *reader) query(ctx context.Context, sql string, limit int, scan func(driver.Rows) error) error {
 	ctx = ch.Context(ctx, ch.WithExternalTable(r.wanted), ch.WithParameters(ch.Parameters{
 		"limit":   strconv.Itoa(limit),
@@ -124,7 +130,10 @@ func (r *reader) query(ctx context.Context, sql string, limit int, scan func(dri
 	}
 	defer rows.Close()
 	for rows.Next() {
-		if err := scan(rows); err != nil {
+		r.mu.Lock()
+		err := scan(rows)
+		r.mu.Unlock()
+		if err != nil {
 			return err
 		}
 	}

@@ -130,7 +130,8 @@ func checkLines(t *testing.T, conn driver.Conn) {
 		"pages": {[]recall.Span{span("i0", 100, 110), span("i0", 100_000, 100_020)}, 2, map[string]string{"i0": "100010 100020, rest up to 100010"}},
 		"long":  {[]recall.Span{span("i0", 0, 150_000), span("i0", 160_000, 160_000), span("i1", 0, 10)}, 20_000, map[string]string{"i0": "15002 lines 0 to 160000", "i1": "0 10"}},
 		"endless": {
-			[]recall.Span{{Ref: ref("i0"), To: time.Date(2262, 1, 1, 0, 0, 0, 0, time.UTC)}}, 20_001,
+			[]recall.Span{{Ref: ref("i0"), To: time.Date(2262, 1, 1, 0, 0, 0, 0, time.UTC)}},
+			20_001,
 			map[string]string{"i0": "20000 lines 0 to 199990"},
 		},
 		"nothing": {[]recall.Span{span("i0", 101, 109), span("i2", 0, 1000)}, all, map[string]string{"i0": "", "i2": ""}},
