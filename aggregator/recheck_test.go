@@ -29,7 +29,7 @@ func TestOwing(t *testing.T) {
 			write := func(err error) {
 				b := m.gathering
 				m.gathering = batch{}
-				m.answer(writeResult{&b, err})
+				m.answer(writeResult{batch: &b, err: err})
 			}
 			m.owed.add([]correlate.Span{{Key: correlate.Key{Instance: "i"}}}, s)
 			m.settled(s)
