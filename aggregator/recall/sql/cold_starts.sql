@@ -2,5 +2,5 @@ SELECT tenant, namespace, function, instance, version, host, initialization, req
        stop_reason, exit_code, oom, memory_peak, cpu_time_ns, image, digest, image_bytes, registry, region, memory_limit,
        life, clock_offset_ns, clock_slack_ns
 FROM cold_starts FINAL
-WHERE (tenant, namespace, function, instance) IN (SELECT tenant, namespace, function, instance FROM wanted)
+PREWHERE (tenant, namespace, function, instance) IN (SELECT tenant, namespace, function, instance FROM wanted)
 ORDER BY life
