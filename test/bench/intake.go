@@ -326,25 +326,30 @@ type page struct {
 	} `json:"lines"`
 }
 
-func (s *server) page(ctx context.Context, id string, query url.Values) (page, error) {
-	var p page
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/api/v1/requests/"+url.PathEscape(id)+"?"+query.Encode(), http.NoBody)
+func (s *server) page(ctx context.Context, id string, query url.Values) (p page, err error) {
+	err = s.answer(ctx, "/api/v1/requests/"+url.PathEscape(id)+"?"+query.Encode(), &p)
+	return p, err
+}
+
+// answer reads an answer of the API.
+func (s *server) answer(ctx context.Context, path string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+path, http.NoBody)
 	if err != nil {
-		return p, err
+		return err
 	}
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return p, err
+		return err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return p, err
+		return err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return p, fmt.Errorf("request %s: %s: %.200s", id, resp.Status, body)
+		return fmt.Errorf("%s: %s: %.200s", path, resp.Status, body)
 	}
-	return p, json.Unmarshal(body, &p)
+	return json.Unmarshal(body, into)
 }
 
 const benchNamespace = "bench"

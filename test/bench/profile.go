@@ -53,6 +53,9 @@ func (p *profiles) get(ctx context.Context, what, file string) error {
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("profile %s: %s", what, resp.Status)
 	}
+	if err := os.MkdirAll(p.dir, 0o755); err != nil {
+		return err
+	}
 	f, err := os.Create(filepath.Join(p.dir, p.name+"."+file+".pprof"))
 	if err != nil {
 		return err

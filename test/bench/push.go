@@ -43,16 +43,21 @@ func (b *pushBuilder) add(labels string, entry push.Entry) {
 
 func (b *pushBuilder) encode() ([]byte, error) { return wire.EncodePush(&b.req) }
 
+// Whose lines probes are: each has an instance of its own.
+const probeFunction = "probe"
+
+func probeInstance(id string) string { return "probe-instance-" + id }
+
 // probe is a push of one line that names its request, and that request's start.
 func probe(n int) (body []byte, id string, err error) {
 	now := time.Now()
 	s := newSender(1, true)
 	s.events = 1<<40 + n // other IDs than those of the load
 	id = fmt.Sprintf("probe-%d-%d", now.UnixNano(), n)
-	r := &sentRequest{id: id, function: "probe", started: now}
+	r := &sentRequest{id: id, function: probeFunction, started: now}
 	var b pushBuilder
-	s.event(&b, now, r, "probe-instance-"+id, "dev.coldscope.invocation.started", `"trigger":"http"`)
-	b.line(`{function="probe", host="bench-host", instance="probe-instance-`+id+`", namespace="`+benchNamespace+`", stream="stdout", version="1"}`,
+	s.event(&b, now, r, probeInstance(id), "dev.coldscope.invocation.started", `"trigger":"http"`)
+	b.line(`{function="`+probeFunction+`", host="bench-host", instance="`+probeInstance(id)+`", namespace="`+benchNamespace+`", stream="stdout", version="1"}`,
 		now.Add(time.Millisecond), []byte("probe RequestId: "+id), wire.MetaFileID, wire.FormatFileID(1), wire.MetaOffset, "0")
 	body, err = b.encode()
 	return body, id, err
