@@ -127,7 +127,7 @@ func (p *probes) one(ctx context.Context, n int) error {
 			break
 		}
 		// Who looks more often than the figure needs is a load of its own.
-		if err := rig.Wait(ctx, max(25*time.Millisecond, time.Since(begin)/20)); err != nil {
+		if err := rig.Wait(ctx, max(40*time.Millisecond, time.Since(begin)/8)); err != nil {
 			return err
 		}
 		if time.Since(begin) > probePatience {
