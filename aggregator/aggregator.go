@@ -56,7 +56,7 @@ type Config struct {
 	// BatchBytes of lines make it full as well. Default 32 MiB.
 	BatchBytes int64 `yaml:"batch_bytes"`
 	// Pending bounds the bytes that are taken in and not stored yet, and those of
-	// requests that are being read; senders above either get 429. Default 64 MiB.
+	// requests that are being read; senders above either get 429. Default 32 MiB.
 	Pending int64 `yaml:"pending_bytes"`
 	// Recall is how far back lines are read from the store for corrections
 	// when an instance is met again after a restart.
@@ -96,7 +96,7 @@ func DefaultConfig() Config {
 		BatchAge:   200 * time.Millisecond,
 		BatchRows:  50_000,
 		BatchBytes: 32 << 20,
-		Pending:    64 << 20,
+		Pending:    32 << 20,
 		Recall:     10 * time.Minute,
 		Patience:   5 * time.Second,
 		Drain:      10 * time.Second,
@@ -171,6 +171,8 @@ type Aggregator struct {
 	reading     atomic.Int64        // bytes of requests that are being read
 	calls       atomic.Int64        // over gRPC that are under way
 	room        *semaphore.Weighted // of Config.Pending bytes, for what is made of them
+	inside      atomic.Int64        // requests that have their room
+	outside     atomic.Int64        // and those that wait for it
 }
 
 // New makes an aggregator of a valid configuration, that writes through conn,
@@ -315,7 +317,7 @@ func (a *Aggregator) submit(ctx context.Context, batch *ingest.Batch, leave func
 	size := int64(batch.Bytes)
 	free := sync.OnceFunc(func() { a.pending.Add(-size); leave() })
 	defer free()
-	if a.pending.Add(size) > a.cfg.Pending {
+	if all := a.pending.Add(size); all > a.cfg.Pending && all > size { // one that is larger is taken alone
 		return fmt.Errorf("%w: %d bytes wait to be stored already", wire.ErrBusy, a.cfg.Pending)
 	}
 	s := &submission{Batch: *batch, oldest: oldestOf(batch), left: len(batch.Lines) + 1, done: make(chan error, 1), span: span, free: free}

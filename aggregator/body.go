@@ -113,7 +113,7 @@ type counter struct {
 func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
 	*c.mine += int64(n)
-	if c.all.Add(int64(n)) > c.limit {
+	if all := c.all.Add(int64(n)); all > c.limit && all > *c.mine { // one that is larger is read alone, or it never would
 		return n, fmt.Errorf("%w: requests of %d bytes are being read already", wire.ErrBusy, c.limit)
 	}
 	return n, err

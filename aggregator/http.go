@@ -140,19 +140,20 @@ func (a *Aggregator) enter(ctx context.Context, body []byte) (leave func(), err 
 		size = n
 	}
 	need := min(4*int64(size), a.cfg.Pending) // measured of lines of 200 bytes
-	leave = sync.OnceFunc(func() { a.room.Release(need) })
-	if a.room.TryAcquire(need) {
-		return leave, nil
+	if !a.room.TryAcquire(need) {
+		ctx, cancel := context.WithTimeout(ctx, a.cfg.Patience)
+		defer cancel()
+		since := time.Now()
+		a.outside.Add(1)
+		err = a.room.Acquire(ctx, need)
+		a.outside.Add(-1)
+		a.metrics.roomWaits.Observe(time.Since(since).Seconds())
+		if err != nil {
+			return func() {}, fmt.Errorf("%w: %d bytes wait to be stored already", wire.ErrBusy, a.cfg.Pending)
+		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, a.cfg.Patience)
-	defer cancel()
-	since := time.Now()
-	err = a.room.Acquire(ctx, need)
-	a.metrics.roomWaits.Observe(time.Since(since).Seconds())
-	if err != nil {
-		return func() {}, fmt.Errorf("%w: %d bytes wait to be stored already", wire.ErrBusy, a.cfg.Pending)
-	}
-	return leave, nil
+	a.inside.Add(1)
+	return sync.OnceFunc(func() { a.inside.Add(-1); a.room.Release(need) }), nil
 }
 
 func (a *Aggregator) readPush(r *http.Request, tenant string, body []byte) (ingest.Batch, error) {

@@ -58,6 +58,9 @@ const (
 
 // pace is the least time between the beginnings of two writes.
 func (m *merger) pace() time.Duration {
+	if m.outside.Load() > 0 && m.inside.Load() <= int64(len(m.gathering.waiting)) {
+		return 0 // there is no room for more until this is written
+	}
 	return max(m.cfg.BatchAge, min(writeShare*m.took, longestPace))
 }
 

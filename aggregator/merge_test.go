@@ -21,3 +21,19 @@ func TestPace(t *testing.T) {
 		}
 	}
 }
+
+// TestPaceWithoutRoom: nothing is waited for that cannot come.
+func TestPaceWithoutRoom(t *testing.T) {
+	m := merger{Aggregator: &Aggregator{cfg: Config{BatchAge: time.Second}}}
+	m.gathering.waiting = make([]*submission, 3)
+	for _, c := range []struct {
+		inside, outside int64
+		want            time.Duration
+	}{{3, 0, time.Second}, {4, 1, time.Second}, {3, 1, 0}, {0, 1, 0}} {
+		m.inside.Store(c.inside)
+		m.outside.Store(c.outside)
+		if got := m.pace(); got != c.want {
+			t.Errorf("3 of %d are gathered, %d have no room: %s, want %s", c.inside, c.outside, got, c.want)
+		}
+	}
+}
