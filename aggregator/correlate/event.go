@@ -100,7 +100,7 @@ func (i *instance) linesFrom(v *invocation) time.Time {
 		l, _ = i.lifeAt(v.start)
 	}
 	first := i.firstOf(l)
-	if first < len(i.invocations) && !v.start.After(i.invocations[first].start) && (first > 0 || !i.forgotten) {
+	if first < len(i.invocations) && !v.start.After(i.invocations[first].start) && !i.forgottenOf(l) {
 		return time.Time{}
 	}
 	return i.lineTime(v.start)

@@ -49,7 +49,7 @@ func (i *instance) mute(t time.Time) bool {
 	if i.watermark.IsZero() {
 		return true
 	}
-	if len(i.invocations) > 0 || i.forgotten || len(i.lives) == 0 {
+	if len(i.invocations) > 0 || !i.forgotten.IsZero() || len(i.lives) == 0 {
 		return false
 	}
 	demanded := false
@@ -153,7 +153,7 @@ func (i *instance) closed(t time.Time, grace time.Duration) (string, faas.Attrib
 	first, last := i.firstOf(l), i.before(t)
 	if last < first {
 		switch {
-		case i.forgotten && first == 0, i.mute(t) && (l == nil || l.demanded.IsZero() || !l.ready.IsZero()):
+		case i.forgottenOf(l), i.mute(t) && (l == nil || l.demanded.IsZero() || !l.ready.IsZero()):
 			return "", faas.AttributionNone, nil
 		}
 		return i.startedFor(l), faas.AttributionInit, nil

@@ -33,7 +33,7 @@ type instance struct {
 	invocations []*invocation // by start
 	running     []*invocation // those of them that have no end
 	attempts    map[string]int
-	forgotten   bool      // it had earlier ones, that are not remembered
+	forgotten   time.Time // start of the newest of the earlier ones that are not remembered; zero: all are
 	horizon     time.Time // up to which they have been forgotten, on the lines' clock
 
 	lines    []*remembered // by time

@@ -66,7 +66,9 @@ func (c *Correlator) restoreInvocations(i *instance, rows []schema.InvocationRow
 	for _, v := range i.invocations {
 		c.heard.push(v)
 	}
-	i.forgotten = len(rows) >= MaxInvocations
+	if len(rows) >= MaxInvocations {
+		i.forgotten = rows[0].StartedAt // there may be earlier ones
+	}
 }
 
 // dropInvocation forgets the invocation that was heard of longest ago, and those
@@ -117,6 +119,6 @@ func (c *Correlator) forgetInvocations(i *instance, n int, open bool) {
 	until = later(until, started).Add(i.slack - i.offset)
 	i.horizon = later(i.horizon, until)
 	i.invocations = slices.Delete(i.invocations, len(stay), n)
-	i.forgotten = true
+	i.forgotten = later(i.forgotten, started)
 	i.index(0)
 }

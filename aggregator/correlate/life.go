@@ -294,6 +294,12 @@ func (i *instance) firstOf(l *life) int {
 	return i.before(l.from.Add(-1)) + 1
 }
 
+// forgottenOf reports whether some invocation of the life is not remembered any
+// more: then none that is has been its first.
+func (i *instance) forgottenOf(l *life) bool {
+	return !i.forgotten.IsZero() && (l == nil || !i.forgotten.Before(l.from))
+}
+
 // waited is how long the invocation waited for the start of its instance's life.
 func waited(l *life, v *invocation) time.Duration {
 	if l.initialization == faas.Provisioned {
