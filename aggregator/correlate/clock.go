@@ -69,7 +69,7 @@ func (c *Correlator) synchronize(i *instance) {
 	c.doubt(i, time.Time{})
 	i.stir(time.Time{})
 	if i.dropped.After(i.horizon) {
-		c.overdue(i, time.Time{}, i.dropped)
+		c.overdue(i, i.horizon.Add(1), i.dropped)
 	}
 }
 

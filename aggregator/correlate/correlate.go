@@ -213,8 +213,8 @@ func (c *Correlator) Event(e *faas.Event, now time.Time) {
 	if ch := c.apply(i, e); ch.made {
 		c.doubt(i, ch.from)
 		i.stir(ch.from)
-		switch {
-		case ch.from.After(i.dropped) || !i.dropped.After(i.horizon):
+		switch unknown := later(i.dropped, i.horizon); {
+		case unknown.IsZero() || ch.from.After(unknown):
 		case ch.by != nil:
 			ch.by.overdue = true // how far is seen when all is known of it that has come
 		default:

@@ -19,9 +19,9 @@ type change struct {
 func (c *Correlator) apply(i *instance, e *faas.Event) change {
 	switch d := e.Data.(type) {
 	case faas.Demanded:
-		l, changed := c.life(i, e, demandedRow(e, d))
+		_, ch := c.life(i, e, demandedRow(e, d))
 		c.toldAll(i)
-		return change{from: i.lineTime(l.from), made: changed}
+		return ch
 	case faas.PhaseDone:
 		c.phase(i, e, d)
 	case faas.LayerPulled:
@@ -29,17 +29,17 @@ func (c *Correlator) apply(i *instance, e *faas.Event) change {
 	case faas.Ready:
 		row := startRow(e)
 		row.ReadyAt = &e.Time
-		l, changed := c.life(i, e, row)
+		l, ch := c.life(i, e, row)
 		if !l.counted && !l.demanded.IsZero() {
 			l.counted = true
 			c.begun = append(c.begun, begun{Start{Ref: e.Ref, Initialization: l.initialization, Duration: l.ready.Sub(l.demanded)}, i, l.demanded})
 		}
 		c.toldAll(i)
-		return change{from: i.lineTime(l.from), made: changed}
+		return ch
 	case faas.Stopped:
-		l, changed := c.life(i, e, stoppedRow(e, d))
+		l, ch := c.life(i, e, stoppedRow(e, d))
 		c.close(i, l)
-		return change{from: i.lineTime(l.from), made: changed}
+		return ch
 	case faas.InvocationStarted:
 		v, isNew := c.invocation(i, d.RequestID, e.Time)
 		v.cold = v.cold || d.ColdStart
@@ -93,7 +93,7 @@ func later(a, b time.Time) time.Time {
 }
 
 // linesFrom is from when on lines may belong elsewhere if v is news: from its
-// start, on the lines' clock; of the first of a life, what lies before it is init.
+// start, on the lines' clock; of the first of a life, what that has before it is init.
 func (i *instance) linesFrom(v *invocation) time.Time {
 	var l *life
 	if len(i.lives) > 0 {
@@ -101,7 +101,10 @@ func (i *instance) linesFrom(v *invocation) time.Time {
 	}
 	first := i.firstOf(l)
 	if first < len(i.invocations) && !v.start.After(i.invocations[first].start) && !i.forgottenOf(l) {
-		return time.Time{}
+		if l == nil {
+			return time.Time{}
+		}
+		return i.lineTime(l.from)
 	}
 	return i.lineTime(v.start)
 }

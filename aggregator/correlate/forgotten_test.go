@@ -29,3 +29,20 @@ func TestForgottenLife(t *testing.T) {
 		}
 	}
 }
+
+// TestLateStartOfForgottenTime: a request whose end is told before its start,
+// which lies in a time that is forgotten, changes lines of that time, too.
+func TestLateStartOfForgottenTime(t *testing.T) {
+	c, s := New(DefaultConfig()), newStore()
+	tell(c, 0, faas.InvocationStarted{RequestID: "a"})
+	tell(c, 100, faas.InvocationStarted{RequestID: "b"})
+	tell(c, 1000, faas.InvocationEnded{RequestID: "a", StartedAt: at(0), Status: faas.StatusOK})
+	say(c, 1500)
+	s.take(c)
+	c.forgetInvocations(c.instances[KeyOf(testRef)], 1, true)
+	tell(c, 5000, faas.InvocationEnded{RequestID: "c", StartedAt: at(1200), Status: faas.StatusOK})
+	s.take(c)
+	if r := s.lines[lineID{1, 1500}]; r.Attribution != faas.AttributionAmbiguous {
+		t.Errorf("the line is %s of %q, may be of b and c", r.Attribution, r.RequestID)
+	}
+}

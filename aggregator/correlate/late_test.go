@@ -98,6 +98,9 @@ func TestFullSpeed(t *testing.T) {
 		}
 		c.Advance(b.now)
 		for _, s := range c.Take().Overdue {
+			if !c.Known(s.Key, s.From) {
+				unknown++
+			}
 			for _, at := range stored[s.Key] {
 				if !at.Before(s.From) && !at.After(s.To) {
 					reread++

@@ -132,22 +132,27 @@ func (l *life) over(e *faas.Event, t time.Time) bool {
 
 // life folds row, which says what e does, into the life that e is about, and
 // gives it out. What a platform tells replaces what is known; what was only
-// observed fills holes. changed says that lines may belong elsewhere now.
-func (c *Correlator) life(i *instance, e *faas.Event, row schema.ColdStartRow) (l *life, changed bool) {
+// observed fills holes. An end changes what comes behind it, all else the whole life.
+func (c *Correlator) life(i *instance, e *faas.Event, row schema.ColdStartRow) (*life, change) {
 	lives := len(i.lives)
-	l = i.lifeOf(e)
-	before := l.course
+	l := i.lifeOf(e)
+	before, from := l.course, l.from
 	row.Life = l.number
 	l.row.Life = l.number
 	*l.side(e).at(e.Data) = e.Time
 	foldStart(&l.row, &row, !e.Observed)
 	l.settle(i.offset)
 	c.out.ColdStarts = append(c.out.ColdStarts, row)
-	changed = before != l.course || lives != len(i.lives)
-	if changed {
-		i.index(0) // it may end what is open
+	if before == l.course && lives == len(i.lives) {
+		return l, change{}
 	}
-	return l, changed
+	i.index(0) // it may end what is open
+	if _, end := e.Data.(faas.Stopped); end {
+		from = earlier(l.stopped, before.stopped)
+	} else if l.from.Before(from) {
+		from = l.from
+	}
+	return l, change{from: i.lineTime(from), made: true}
 }
 
 // settle works out what the life's facts are on the clock of the instance's events.

@@ -218,7 +218,7 @@ func (c *Correlator) reviewOutlines(i *instance) {
 		// What is older than dropped is asked for anyway.
 		if o.to.Before(i.stirredFrom) || !o.to.After(i.horizon) || !o.to.After(i.dropped) || !i.moved(o, c.cfg.Grace) {
 			if run != nil {
-				c.overdue(i, run.from, run.to)
+				c.overdue(i, later(run.from, i.horizon.Add(1)), run.to)
 			}
 			run = nil
 			continue
@@ -232,7 +232,7 @@ func (c *Correlator) reviewOutlines(i *instance) {
 		moved = true
 	}
 	if run != nil {
-		c.overdue(i, run.from, run.to)
+		c.overdue(i, later(run.from, i.horizon.Add(1)), run.to)
 	}
 	if moved {
 		i.outlines = slices.DeleteFunc(i.outlines, (*outline).gone)

@@ -42,10 +42,12 @@ func (s Span) with(other Span) Span {
 	return s
 }
 
-// overdue notes that lines of which the text is forgotten may belong elsewhere, too.
+// overdue notes that lines of which the text is forgotten may belong elsewhere,
+// too. Those of a time of which the instance is not known, remembered ones as
+// well, can only be seen to when the instance has been restored.
 func (c *Correlator) overdue(i *instance, from, to time.Time) {
 	if !from.After(i.horizon) {
-		from = i.horizon.Add(1)
+		to = later(to, i.horizon)
 	}
 	if to.Before(from) {
 		return
