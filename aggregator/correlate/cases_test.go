@@ -302,10 +302,10 @@ func (s *store) take(c *Correlator) {
 func (s *store) pay(c *Correlator) {
 	owed := s.owed
 	s.owed = map[Key][]Span{}
-	for k, spans := range owed {
+	for _, k := range slices.SortedFunc(maps.Keys(owed), func(a, b Key) int { return cmp.Compare(a.Instance, b.Instance) }) {
 		ref := testRef
 		ref.Instance = k.Instance
-		for _, span := range spans {
+		for _, span := range owed[k] {
 			s.recall(c, ref, span.From, at(0))
 			c.Recheck(k, slices.DeleteFunc(s.sortedLines(), func(r schema.LogRow) bool {
 				return r.Instance != k.Instance || r.Time.Before(span.From) || r.Time.After(span.To)
@@ -328,7 +328,7 @@ func (s *store) restart(cfg Config, now time.Time) *Correlator {
 	for _, r := range s.lines {
 		instances[r.Instance] = true
 	}
-	for name := range instances {
+	for _, name := range slices.Sorted(maps.Keys(instances)) {
 		ref := testRef
 		ref.Instance = name
 		s.recall(c, ref, now, now)

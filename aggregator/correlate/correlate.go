@@ -234,8 +234,8 @@ func (c *Correlator) Advance(now time.Time) {
 		return
 	}
 	c.now = now
-	for _, i := range c.instances {
-		c.release(i, func(h *held) bool { return !now.Before(h.until) })
+	for e := c.recent.Front(); e != nil; e = e.Next() {
+		c.release(e.Value.(*instance), func(h *held) bool { return !now.Before(h.until) })
 	}
 }
 

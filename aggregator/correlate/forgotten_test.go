@@ -46,3 +46,23 @@ func TestLateStartOfForgottenTime(t *testing.T) {
 		t.Errorf("the line is %s of %q, may be of b and c", r.Attribution, r.RequestID)
 	}
 }
+
+// TestForgottenWhileHeld: whose a line is that waits, of a time that is being
+// forgotten, is said by what was known of that time.
+func TestForgottenWhileHeld(t *testing.T) {
+	c, s := New(DefaultConfig()), newStore()
+	tell(c, 0, faas.InvocationStarted{RequestID: "a"})
+	tell(c, 10, faas.InvocationStarted{RequestID: "b"})
+	tell(c, 90, faas.InvocationEnded{RequestID: "b", StartedAt: at(10), Status: faas.StatusOK})
+	tell(c, 100, faas.InvocationEnded{RequestID: "a", StartedAt: at(0), Status: faas.StatusOK})
+	say(c, 110)
+	if c.Held() != 1 {
+		t.Fatal("the line does not wait")
+	}
+	c.forgetInvocations(c.instances[KeyOf(testRef)], 1, true)
+	c.Advance(at(5000))
+	s.take(c)
+	if r := s.lines[lineID{1, 110}]; r.Attribution != faas.AttributionAmbiguous {
+		t.Errorf("the line is %s of %q, may be of a and b", r.Attribution, r.RequestID)
+	}
+}

@@ -93,21 +93,13 @@ func (c *Correlator) dropInvocation() {
 // started after all of these ends, which is nearer to what was printed from then on.
 func (c *Correlator) forgetInvocations(i *instance, n int, open bool) {
 	var started, ended time.Time
-	stay := i.invocations[:0]
+	stay := func(v *invocation) bool { return !open && i.endOf(v).IsZero() }
 	for _, v := range i.invocations[:n] {
-		end := i.endOf(v)
-		if end.IsZero() && !open {
-			stay = append(stay, v)
-			continue
+		if !stay(v) {
+			ended, started = later(ended, i.endOf(v)), v.start
 		}
-		if i.attempts[v.requestID]--; i.attempts[v.requestID] == 0 {
-			delete(i.attempts, v.requestID)
-		}
-		ended, started = later(ended, end), v.start
-		v.owner = nil
-		c.heard.dead++
 	}
-	if len(stay) == n {
+	if started.IsZero() {
 		return
 	}
 	until := ended.Add(c.cfg.Grace)
@@ -117,8 +109,24 @@ func (c *Correlator) forgetInvocations(i *instance, n int, open bool) {
 		}
 	}
 	until = later(until, started).Add(i.slack - i.offset)
+	// Whose the lines until then are has to be said while that is known.
+	c.release(i, func(h *held) bool { return !h.time.After(until) })
+	c.attributeDoubted()
+	c.reviewFresh()
+	rest := i.invocations[:0]
+	for _, v := range i.invocations[:n] {
+		if stay(v) {
+			rest = append(rest, v)
+			continue
+		}
+		if i.attempts[v.requestID]--; i.attempts[v.requestID] == 0 {
+			delete(i.attempts, v.requestID)
+		}
+		v.owner = nil
+		c.heard.dead++
+	}
 	i.horizon = later(i.horizon, until)
-	i.invocations = slices.Delete(i.invocations, len(stay), n)
+	i.invocations = slices.Delete(i.invocations, len(rest), n)
 	i.forgotten = later(i.forgotten, started)
 	i.index(0)
 }
