@@ -211,8 +211,7 @@ func (c *Correlator) Event(e *faas.Event, now time.Time) {
 	c.revision = max(c.revision+1, uint64(now.UnixNano()))
 	i.hear(e)
 	if ch := c.apply(i, e); ch.made {
-		c.doubt(i, ch.from)
-		i.stir(ch.from)
+		c.moved(i, ch.from)
 		switch unknown := later(i.dropped, i.horizon); {
 		case unknown.IsZero() || ch.from.After(unknown):
 		case ch.by != nil:
@@ -398,6 +397,15 @@ func (c *Correlator) settle(i *instance, r *remembered, t Ticket) {
 	c.doubt(i, r.time) // first: remembering it may drop a line that is in doubt
 	c.remember(i, r)
 	c.out.Released = append(c.out.Released, t)
+}
+
+// moved notes that lines of i from the given time on may belong elsewhere now.
+func (c *Correlator) moved(i *instance, from time.Time) {
+	if len(i.invocations) > 0 && !i.lineTime(i.invocations[0].start).After(i.horizon) {
+		i.horizon = later(i.horizon, i.reach)
+	}
+	c.doubt(i, from)
+	i.stir(from)
 }
 
 // doubt notes that the lines of i from the given time on have to be looked at.

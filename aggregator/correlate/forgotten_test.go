@@ -1,6 +1,7 @@
 package correlate
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/coldscope/coldscope/internal/faas"
@@ -64,5 +65,29 @@ func TestForgottenWhileHeld(t *testing.T) {
 	s.take(c)
 	if r := s.lines[lineID{1, 110}]; r.Attribution != faas.AttributionAmbiguous {
 		t.Errorf("the line is %s of %q, may be of a and b", r.Attribution, r.RequestID)
+	}
+}
+
+// TestForgottenBesideUnknown: of a request that is forgotten some line can be
+// after another one has begun, since one is told later that ran beside it and
+// ended after both.
+func TestForgottenBesideUnknown(t *testing.T) {
+	c, s := New(DefaultConfig()), newStore()
+	tell(c, 0, faas.InvocationStarted{RequestID: "a"})
+	say(c, 10)
+	tell(c, 100, faas.InvocationEnded{RequestID: "a", StartedAt: at(0), Status: faas.StatusOK})
+	s.take(c)
+	c = s.restart(DefaultConfig(), at(110))
+	tell(c, 120, faas.InvocationStarted{RequestID: "b"})
+	tell(c, 140, faas.InvocationEnded{RequestID: "b", StartedAt: at(120), Status: faas.StatusOK})
+	s.take(c)
+	c.forgetInvocations(c.instances[KeyOf(testRef)], 1, true)
+	say(c, 160)
+	tell(c, 150, faas.InvocationEnded{RequestID: "unknown", StartedAt: at(50), Status: faas.StatusOK})
+	s.take(c)
+	c.Advance(at(5000))
+	s.take(c)
+	if r := s.lines[lineID{1, 160}]; !slices.Equal(r.Candidates, []string{"a", "b", "unknown"}) {
+		t.Errorf("the line is %s of %q, may be of all three", r.Attribution, r.Candidates)
 	}
 }

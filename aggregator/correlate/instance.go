@@ -35,6 +35,7 @@ type instance struct {
 	attempts    map[string]int
 	forgotten   time.Time // start of the newest of the earlier ones that are not remembered; zero: all are
 	horizon     time.Time // up to which they have been forgotten, on the lines' clock
+	reach       time.Time // up to when lines may depend on them, beside others that started before horizon
 
 	lines    []*remembered // by time
 	outlines []*outline    // by from; of lines that are not remembered any more

@@ -90,7 +90,8 @@ func (c *Correlator) dropInvocation() {
 // forgetInvocations forgets the n oldest ones of an instance, or those of them
 // that have an end, and with them whose its lines were, until nothing depends on
 // them any more: up to a grace after the last of their ends, or until another one
-// started after all of these ends, which is nearer to what was printed from then on.
+// started after all of these ends, which is nearer to what was printed from then
+// on, unless one that had started before ends later.
 func (c *Correlator) forgetInvocations(i *instance, n int, open bool) {
 	var started, ended time.Time
 	stay := func(v *invocation) bool { return !open && i.endOf(v).IsZero() }
@@ -102,7 +103,8 @@ func (c *Correlator) forgetInvocations(i *instance, n int, open bool) {
 	if started.IsZero() {
 		return
 	}
-	until := ended.Add(c.cfg.Grace)
+	until := later(ended.Add(c.cfg.Grace), started)
+	i.reach = later(i.reach, until.Add(i.slack-i.offset))
 	if i.slack == 0 && n < len(i.invocations) {
 		if next := i.invocations[n].start; !next.Before(ended) && next.Before(until) {
 			until = next.Add(-1)

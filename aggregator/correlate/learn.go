@@ -15,8 +15,7 @@ func (c *Correlator) Learn(e *faas.Event, now time.Time) {
 	c.revision = max(c.revision+1, uint64(now.UnixNano()))
 	starts, metrics, invocations := len(c.out.ColdStarts), len(c.begun), len(c.out.Invocations)
 	if ch := c.apply(i, e); ch.made {
-		c.doubt(i, ch.from)
-		i.stir(ch.from)
+		c.moved(i, ch.from)
 	}
 	c.charge(i)
 	i.see(e.Time)
