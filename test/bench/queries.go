@@ -166,7 +166,7 @@ func questions() []question {
 			return fmt.Sprintf(`{namespace=%q, function=%q}`, rows.Namespace, r.function)
 		})},
 		{"lines by the minute, a function's day, of figures", 20, func(ctx context.Context, a *asked, r rowRequest) (int, error) {
-			return a.get(ctx, "/api/v1/volume", url.Values{"namespace": {rows.Namespace}, "function": {r.function}, "step": {"1m"}})
+			return a.histogram(ctx, r.function, time.Minute)
 		}},
 		{"lines by the minute, a function's day, of lines", 150, func(ctx context.Context, a *asked, r rowRequest) (int, error) {
 			return a.series(ctx, fmt.Sprintf(`sum(count_over_time({namespace=%q, function=%q}[1m]))`, rows.Namespace, r.function), time.Minute)
@@ -299,6 +299,14 @@ func (a *asked) loki(ctx context.Context, query url.Values) (n int, err error) {
 		n += len(answer.Data.Result[i].Values)
 	}
 	return n, err
+}
+
+// histogram asks how many lines a function had in each step of the day.
+func (a *asked) histogram(ctx context.Context, function string, step time.Duration) (int, error) {
+	var answer struct{ Counts []json.RawMessage }
+	query := url.Values{"namespace": {rows.Namespace}, "function": {function}, "step": {step.String()}, "since": {a.begin.Format(time.RFC3339)}, "until": {a.begin.Add(spread).Format(time.RFC3339)}}
+	err := a.answer(ctx, "/api/v1/lines/histogram?"+query.Encode(), &answer)
+	return len(answer.Counts), err
 }
 
 // get asks the API for a list about the day.
