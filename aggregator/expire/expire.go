@@ -24,6 +24,8 @@ import (
 const (
 	interval  = time.Hour
 	firstWait = 5 * time.Minute
+	// patience is how long a sweep waits for what it has ordered itself.
+	patience = time.Minute
 )
 
 // table is a table whose rows grow old.
@@ -33,29 +35,32 @@ type table struct {
 	// old is a condition on rows from before {cutoff}; parts by day or month
 	// whose last moment is before it go as a whole.
 	old string
+	// after is a table whose deletions look at this one, and so have to be over.
+	after string
 }
 
-const ofOldInstances = `(tenant, namespace, function, instance) IN
+const oldInstances = `(tenant, namespace, function, instance) IN
 (
     SELECT tenant, namespace, function, instance FROM cold_starts FINAL
-    WHERE greatest(ifNull(demanded_at, epoch), ifNull(ready_at, epoch), ifNull(stopped_at, epoch)) < {cutoff}
+    WHERE greatest(ifNull(demanded_at, toDateTime64(0, 9, 'UTC')), ifNull(ready_at, toDateTime64(0, 9, 'UTC')), ifNull(stopped_at, toDateTime64(0, 9, 'UTC'))) < {cutoff}
 )`
 
 // tables are in the order in which they are swept: layers have no time of
-// their own and go with their instance, before it.
+// their own and go with their instance, before it. What were left of them when
+// that is gone would stay for ever.
 var tables = []table{
-	{"logs", false, "ts < {cutoff}"},
-	{"invocations", false, "started_at < {cutoff}"},
-	{"phases", false, "start < {cutoff}"},
-	{"layers", false, strings.ReplaceAll(ofOldInstances, "epoch", "toDateTime64(0, 9, 'UTC')")},
-	{"cold_starts", false, strings.ReplaceAll(ofOldInstances, "epoch", "toDateTime64(0, 9, 'UTC')")},
-	{"ledgers", false, "ifNull(coalesce(`to`, through, `from`) < {cutoff}, false)"},
-	{"gaps", false, "`to` < {cutoff}"},
-	{"line_minutes", true, "minute < {cutoff}"},
-	{"invocation_minutes", true, "minute < {cutoff}"},
-	{"start_minutes", true, "minute < {cutoff}"},
-	{"rollup_marks", true, "minute < {cutoff} AND tenant != ''"},
-	{"rollup_instances", true, `(tenant, namespace, function, instance) IN
+	{name: "logs", old: "ts < {cutoff}"},
+	{name: "invocations", old: "started_at < {cutoff}"},
+	{name: "phases", old: "start < {cutoff}"},
+	{name: "layers", old: oldInstances},
+	{name: "cold_starts", old: oldInstances, after: "layers"},
+	{name: "ledgers", old: "ifNull(coalesce(`to`, through, `from`) < {cutoff}, false)"},
+	{name: "gaps", old: "`to` < {cutoff}"},
+	{name: "line_minutes", rollup: true, old: "minute < {cutoff}"},
+	{name: "invocation_minutes", rollup: true, old: "minute < {cutoff}"},
+	{name: "start_minutes", rollup: true, old: "minute < {cutoff}"},
+	{name: "rollup_marks", rollup: true, old: "minute < {cutoff} AND tenant != ''"},
+	{name: "rollup_instances", rollup: true, old: `(tenant, namespace, function, instance) IN
 (
     SELECT tenant, namespace, function, instance FROM rollup_instances GROUP BY tenant, namespace, function, instance
     HAVING notEmpty(groupUniqArrayArray(minutes)) AND arrayMax(groupUniqArrayArray(minutes)) < {cutoff}
@@ -93,10 +98,12 @@ func (j *Janitor) Run(ctx context.Context) {
 // deletion is under way waits for the next sweep.
 func (j *Janitor) Sweep(ctx context.Context, now time.Time) error {
 	for _, t := range tables {
-		var busy bool
-		const look = "SELECT count() > 0 FROM system.mutations WHERE database = currentDatabase() AND table = $1 AND NOT is_done"
-		if err := j.conn.QueryRow(ctx, look, t.name).Scan(&busy); err != nil {
-			return fmt.Errorf("look for deletions under way on %s: %w", t.name, err)
+		busy, err := j.busy(ctx, t.name)
+		if err == nil && !busy && t.after != "" {
+			busy, err = j.awaited(ctx, t.after)
+		}
+		if err != nil {
+			return err
 		}
 		if busy {
 			continue
@@ -109,6 +116,29 @@ func (j *Janitor) Sweep(ctx context.Context, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// busy reports whether deletions are under way on a table.
+func (j *Janitor) busy(ctx context.Context, table string) (busy bool, err error) {
+	const look = "SELECT count() > 0 FROM system.mutations WHERE database = currentDatabase() AND table = $1 AND NOT is_done"
+	if err := j.conn.QueryRow(ctx, look, table).Scan(&busy); err != nil {
+		return false, fmt.Errorf("look for deletions under way on %s: %w", table, err)
+	}
+	return busy, nil
+}
+
+// awaited waits for the deletions on a table, and reports whether they still go on.
+func (j *Janitor) awaited(ctx context.Context, table string) (busy bool, err error) {
+	for end := time.Now().Add(patience); ; {
+		if busy, err = j.busy(ctx, table); err != nil || !busy || time.Now().After(end) {
+			return busy, err
+		}
+		select {
+		case <-ctx.Done():
+			return true, ctx.Err()
+		case <-time.After(patience / 1000):
+		}
+	}
 }
 
 func (t *table) days(c storage.Class) int {
