@@ -7,6 +7,7 @@ package expire
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"github.com/coldscope/coldscope/internal/schema"
 	"github.com/coldscope/coldscope/internal/storage"
 )
 
@@ -32,8 +34,8 @@ const (
 type table struct {
 	name   string
 	rollup bool // figures are kept longer
-	// old is a condition on rows from before {cutoff}; parts by day or month
-	// whose last moment is before it go as a whole.
+	// old is a condition on rows from before {cutoff}, other tables in braces;
+	// parts by day or month whose last moment is before it go as a whole.
 	old string
 	// after is a table whose deletions look at this one, and so have to be over.
 	after string
@@ -41,7 +43,7 @@ type table struct {
 
 const oldInstances = `(tenant, namespace, function, instance) IN
 (
-    SELECT tenant, namespace, function, instance FROM cold_starts FINAL
+    SELECT tenant, namespace, function, instance FROM {cold_starts} FINAL
     WHERE greatest(ifNull(demanded_at, toDateTime64(0, 9, 'UTC')), ifNull(ready_at, toDateTime64(0, 9, 'UTC')), ifNull(stopped_at, toDateTime64(0, 9, 'UTC'))) < {cutoff}
 )`
 
@@ -62,7 +64,7 @@ var tables = []table{
 	{name: "rollup_marks", rollup: true, old: "minute < {cutoff} AND tenant != ''"},
 	{name: "rollup_instances", rollup: true, old: `(tenant, namespace, function, instance) IN
 (
-    SELECT tenant, namespace, function, instance FROM rollup_instances GROUP BY tenant, namespace, function, instance
+    SELECT tenant, namespace, function, instance FROM {rollup_instances} GROUP BY tenant, namespace, function, instance
     HAVING notEmpty(groupUniqArrayArray(minutes)) AND arrayMax(groupUniqArrayArray(minutes)) < {cutoff}
 )`},
 }
@@ -95,12 +97,28 @@ func (j *Janitor) Run(ctx context.Context) {
 
 // Sweep orders the deletion of all that is due at the time now; the engine
 // carries it out in the background, also over a restart. A table on which a
-// deletion is under way waits for the next sweep.
+// deletion is under way waits for the next sweep. Of a cluster's servers each
+// deletes its own; one that is away does not keep the others from it.
 func (j *Janitor) Sweep(ctx context.Context, now time.Time) error {
+	var errs []error
+	for _, store := range schema.Stores(j.conn) {
+		s := sweep{Janitor: j, Store: store}
+		errs = append(errs, s.all(ctx, now))
+	}
+	return errors.Join(errs...)
+}
+
+// sweep is what is done to one server's tables.
+type sweep struct {
+	*Janitor
+	schema.Store
+}
+
+func (j *sweep) all(ctx context.Context, now time.Time) error {
 	for _, t := range tables {
-		busy, err := j.busy(ctx, t.name)
+		busy, err := j.busy(ctx, j.Table(t.name))
 		if err == nil && !busy && t.after != "" {
-			busy, err = j.awaited(ctx, t.after)
+			busy, err = j.awaited(ctx, j.Table(t.after))
 		}
 		if err != nil {
 			return err
@@ -119,16 +137,16 @@ func (j *Janitor) Sweep(ctx context.Context, now time.Time) error {
 }
 
 // busy reports whether deletions are under way on a table.
-func (j *Janitor) busy(ctx context.Context, table string) (busy bool, err error) {
+func (j *sweep) busy(ctx context.Context, table string) (busy bool, err error) {
 	const look = "SELECT count() > 0 FROM system.mutations WHERE database = currentDatabase() AND table = $1 AND NOT is_done"
-	if err := j.conn.QueryRow(ctx, look, table).Scan(&busy); err != nil {
+	if err := j.QueryRow(ctx, look, table).Scan(&busy); err != nil {
 		return false, fmt.Errorf("look for deletions under way on %s: %w", table, err)
 	}
 	return busy, nil
 }
 
 // awaited waits for the deletions on a table, and reports whether they still go on.
-func (j *Janitor) awaited(ctx context.Context, table string) (busy bool, err error) {
+func (j *sweep) awaited(ctx context.Context, table string) (busy bool, err error) {
 	for end := time.Now().Add(patience); ; {
 		if busy, err = j.busy(ctx, table); err != nil || !busy || time.Now().After(end) {
 			return busy, err
@@ -150,7 +168,7 @@ func (t *table) days(c storage.Class) int {
 
 // dropParts drops the days and months that no tenant's retention keeps: what
 // comes into them meanwhile is due as well.
-func (j *Janitor) dropParts(ctx context.Context, t *table, now time.Time) error {
+func (j *sweep) dropParts(ctx context.Context, t *table, now time.Time) error {
 	longest := 0
 	for _, c := range j.retention.All() {
 		days := t.days(c)
@@ -162,7 +180,7 @@ func (j *Janitor) dropParts(ctx context.Context, t *table, now time.Time) error 
 	cutoff := storage.Cutoff(longest, now)
 	var partitions []string
 	const list = "SELECT groupUniqArray(partition_id) FROM system.parts WHERE database = currentDatabase() AND table = $1 AND active"
-	if err := j.conn.QueryRow(ctx, list, t.name).Scan(&partitions); err != nil {
+	if err := j.QueryRow(ctx, list, j.Table(t.name)).Scan(&partitions); err != nil {
 		return fmt.Errorf("list partitions of %s: %w", t.name, err)
 	}
 	slices.Sort(partitions)
@@ -170,7 +188,7 @@ func (j *Janitor) dropParts(ctx context.Context, t *table, now time.Time) error 
 		if end, ok := endOf(id); !ok || end.After(cutoff) {
 			continue
 		}
-		if err := j.conn.Exec(ctx, fmt.Sprintf("ALTER TABLE %s DROP PARTITION ID '%s'", t.name, id)); err != nil {
+		if err := j.Exec(ctx, fmt.Sprintf("ALTER TABLE %s DROP PARTITION ID '%s'", j.Table(t.name), id)); err != nil {
 			return fmt.Errorf("drop partition %s of %s: %w", id, t.name, err)
 		}
 		j.logger.InfoContext(ctx, "old data deleted", "table", t.name, "partition", id)
@@ -191,9 +209,9 @@ func endOf(id string) (time.Time, bool) {
 }
 
 // deleteRows deletes the rows of tenants that are kept less long than others.
-func (j *Janitor) deleteRows(ctx context.Context, t *table, now time.Time) error {
+func (j *sweep) deleteRows(ctx context.Context, t *table, now time.Time) error {
 	var tenants []string
-	if err := j.conn.QueryRow(ctx, "SELECT groupUniqArray(toString(tenant)) FROM "+t.name).Scan(&tenants); err != nil {
+	if err := j.QueryRow(ctx, "SELECT groupUniqArray(toString(tenant)) FROM "+j.Table(t.name)).Scan(&tenants); err != nil {
 		return fmt.Errorf("list tenants of %s: %w", t.name, err)
 	}
 	byDays := map[int][]string{}
@@ -205,8 +223,9 @@ func (j *Janitor) deleteRows(ctx context.Context, t *table, now time.Time) error
 	var due []string
 	for days, list := range byDays {
 		cutoff := fmt.Sprintf("toDateTime(%d, 'UTC')", storage.Cutoff(days, now).Unix())
+		of := strings.NewReplacer("{cutoff}", cutoff, "{cold_starts}", j.Table("cold_starts"), "{rollup_instances}", j.Table("rollup_instances"))
 		slices.Sort(list)
-		due = append(due, fmt.Sprintf("(tenant IN (%s) AND %s)", strings.Join(list, ", "), strings.ReplaceAll(t.old, "{cutoff}", cutoff)))
+		due = append(due, fmt.Sprintf("(tenant IN (%s) AND %s)", strings.Join(list, ", "), of.Replace(t.old)))
 	}
 	if len(due) == 0 {
 		return nil
@@ -214,13 +233,13 @@ func (j *Janitor) deleteRows(ctx context.Context, t *table, now time.Time) error
 	slices.Sort(due)
 	where := strings.Join(due, " OR ")
 	var rows uint64
-	if err := j.conn.QueryRow(ctx, "SELECT count() FROM "+t.name+" WHERE "+where).Scan(&rows); err != nil {
+	if err := j.QueryRow(ctx, "SELECT count() FROM "+j.Table(t.name)+" WHERE "+where).Scan(&rows); err != nil {
 		return fmt.Errorf("count what is due in %s: %w", t.name, err)
 	}
 	if rows == 0 {
 		return nil
 	}
-	if err := j.conn.Exec(ctx, "ALTER TABLE "+t.name+" DELETE WHERE "+where+" SETTINGS mutations_sync = 0, allow_nondeterministic_mutations = 1"); err != nil {
+	if err := j.Exec(ctx, "ALTER TABLE "+j.Table(t.name)+" DELETE WHERE "+where+" SETTINGS mutations_sync = 0, allow_nondeterministic_mutations = 1"); err != nil {
 		return fmt.Errorf("delete what is due in %s: %w", t.name, err)
 	}
 	j.logger.InfoContext(ctx, "old data is being deleted", "table", t.name, "rows", rows)

@@ -127,6 +127,10 @@ func (r *Roller) Roll(ctx context.Context) (int, error) {
 	ctx = ch.Context(ctx, ch.WithSettings(ch.Settings{
 		"max_threads": 1, "max_memory_usage": 1 << 30, "do_not_merge_across_partitions_select_final": 1,
 		"max_bytes_before_external_group_by": 256 << 20, "optimize_move_to_prewhere_if_final": 0,
+		// In a cluster all that concerns a function is on one shard. There subqueries
+		// read their own shard's tables; but no shard runs the text of an INSERT …
+		// SELECT by itself, in which its tables have other names.
+		"distributed_product_mode": "local", "parallel_distributed_insert_select": 0,
 	}))
 	if err := r.backfill(ctx); err != nil {
 		return 0, err

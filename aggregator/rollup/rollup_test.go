@@ -281,7 +281,12 @@ func invocation(id string, at time.Duration) schema.InvocationRow {
 
 // Facts of invocations arrive in parts: figures say what the folded rows say.
 func TestInvocations(t *testing.T) {
-	conn := readtest.DB(t)
+	t.Run("one server", func(t *testing.T) { checkInvocations(t, readtest.DB(t)) })
+	t.Run("two shards", func(t *testing.T) { checkInvocations(t, readtest.Cluster(t)) })
+}
+
+func checkInvocations(t *testing.T, conn driver.Conn) {
+	t.Helper()
 	r := roller(conn, nil)
 	compare := func(when string) {
 		t.Helper()
@@ -332,7 +337,12 @@ func (u unmarked) Select(ctx context.Context, dest any, query string, args ...an
 
 // A start's facts arrive one by one, from whomever; its demand may be told anew.
 func TestStarts(t *testing.T) {
-	conn := readtest.DB(t)
+	t.Run("one server", func(t *testing.T) { checkStarts(t, readtest.DB(t)) })
+	t.Run("two shards", func(t *testing.T) { checkStarts(t, readtest.Cluster(t)) })
+}
+
+func checkStarts(t *testing.T, conn driver.Conn) {
+	t.Helper()
 	r := roller(conn, nil)
 	start := func(n int) schema.ColdStartRow {
 		return schema.ColdStartRow{Tenant: "acme", Namespace: "shop", Function: "cart", Instance: fmt.Sprint("i", n)}

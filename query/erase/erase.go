@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
@@ -24,6 +25,7 @@ import (
 
 	"github.com/coldscope/coldscope/internal/access"
 	"github.com/coldscope/coldscope/internal/clickhouse"
+	"github.com/coldscope/coldscope/internal/schema"
 	"github.com/coldscope/coldscope/internal/wire"
 )
 
@@ -78,21 +80,21 @@ func quote(s string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
 }
 
-// Progress says what is left of the scope's data.
+// Progress says what is left of the scope's data, on all of a cluster's servers
+// together.
 func (e *Eraser) Progress(ctx context.Context, s Scope) (Progress, error) {
 	p := Progress{Tables: []Table{}}
-	tables, err := e.tables(ctx)
+	stores := schema.Stores(e.conn)
+	tables, err := tables(ctx, stores[0])
 	if err != nil {
 		return p, err
 	}
 	for _, name := range tables {
 		t := Table{Table: name}
-		if err := e.conn.QueryRow(ctx, "SELECT count() FROM "+name+" WHERE "+s.condition()).Scan(&t.Rows); err != nil {
-			return p, fmt.Errorf("count what is left in %s: %w", name, err)
-		}
-		const look = "SELECT count() > 0 FROM system.mutations WHERE database = currentDatabase() AND table = $1 AND NOT is_done AND NOT is_killed"
-		if err := e.conn.QueryRow(ctx, look, name).Scan(&t.Running); err != nil {
-			return p, fmt.Errorf("look for deletions under way on %s: %w", name, err)
+		for _, store := range stores {
+			if err := t.look(ctx, store, s); err != nil {
+				return p, err
+			}
 		}
 		if t.Rows > 0 || t.Running {
 			p.Tables = append(p.Tables, t)
@@ -102,20 +104,48 @@ func (e *Eraser) Progress(ctx context.Context, s Scope) (Progress, error) {
 	return p, nil
 }
 
+// look adds what is left of the table on one server.
+func (t *Table) look(ctx context.Context, store schema.Store, s Scope) error {
+	name := store.Table(t.Table)
+	var rows uint64
+	if err := store.QueryRow(ctx, "SELECT count() FROM "+name+" WHERE "+s.condition()).Scan(&rows); err != nil {
+		return fmt.Errorf("count what is left in %s: %w", name, err)
+	}
+	var running bool
+	const look = "SELECT count() > 0 FROM system.mutations WHERE database = currentDatabase() AND table = $1 AND NOT is_done AND NOT is_killed"
+	if err := store.QueryRow(ctx, look, name).Scan(&running); err != nil {
+		return fmt.Errorf("look for deletions under way on %s: %w", name, err)
+	}
+	t.Rows, t.Running = t.Rows+rows, t.Running || running
+	return nil
+}
+
 // tables lists the tables that hold tenants' data, those with rows before
 // those with figures.
-func (e *Eraser) tables(ctx context.Context) ([]string, error) {
+func tables(ctx context.Context, store schema.Store) ([]string, error) {
 	var names []string
 	const list = `SELECT groupArray(name) FROM
 (
     SELECT name FROM system.tables
     WHERE database = currentDatabase() AND endsWith(engine, 'MergeTree')
         AND name IN (SELECT table FROM system.columns WHERE database = currentDatabase() AND name = 'function')
-    ORDER BY name LIKE '%\\_minutes' OR name LIKE 'rollup\\_%', name
+    ORDER BY name
 )`
-	if err := e.conn.QueryRow(ctx, list).Scan(&names); err != nil {
+	if err := store.QueryRow(ctx, list).Scan(&names); err != nil {
 		return nil, fmt.Errorf("list tables: %w", err)
 	}
+	for i, name := range names {
+		names[i] = store.Name(name)
+	}
+	slices.SortStableFunc(names, func(a, b string) int {
+		switch {
+		case figures(a) == figures(b):
+			return 0
+		case figures(b):
+			return -1
+		}
+		return 1
+	})
 	return names, nil
 }
 
@@ -126,9 +156,12 @@ func figures(table string) bool {
 // Erase orders the deletion of what is left and says how far it is. It is
 // called again until that says done.
 func (e *Eraser) Erase(ctx context.Context, s Scope) (Progress, error) {
-	var before uint64
-	if err := e.conn.QueryRow(ctx, "SELECT toUInt64(toUnixTimestamp64Nano(now64(9)))").Scan(&before); err != nil {
-		return Progress{}, fmt.Errorf("ask for the server's time: %w", err)
+	stores := schema.Stores(e.conn)
+	before := make([]uint64, len(stores)) // on each server's clock
+	for i, store := range stores {
+		if err := store.QueryRow(ctx, "SELECT toUInt64(toUnixTimestamp64Nano(now64(9)))").Scan(&before[i]); err != nil {
+			return Progress{}, fmt.Errorf("ask for the server's time: %w", err)
+		}
 	}
 	p, err := e.Progress(ctx, s)
 	if err != nil {
@@ -140,14 +173,16 @@ func (e *Eraser) Erase(ctx context.Context, s Scope) (Progress, error) {
 		if t.Running || t.Rows == 0 || rows && figures(t.Table) {
 			continue
 		}
-		where := s.condition()
-		if strings.HasPrefix(t.Table, "rollup_") {
-			// An aggregator may count on marks whose time is to come: rows that were not there yet
-			// when we looked are known by them.
-			where += fmt.Sprintf(" AND dirtied < %d", before)
-		}
-		if err := e.conn.Exec(ctx, "ALTER TABLE "+t.Table+" DELETE WHERE "+where); err != nil {
-			return p, fmt.Errorf("delete from %s: %w", t.Table, err)
+		for n, store := range stores {
+			where := s.condition()
+			if strings.HasPrefix(t.Table, "rollup_") {
+				// An aggregator may count on marks whose time is to come: rows that were not there yet
+				// when we looked are known by them.
+				where += fmt.Sprintf(" AND dirtied < %d", before[n])
+			}
+			if err := store.Exec(ctx, "ALTER TABLE "+store.Table(t.Table)+" DELETE WHERE "+where); err != nil {
+				return p, fmt.Errorf("delete from %s: %w", t.Table, err)
+			}
 		}
 		p.Tables[i].Running = true
 	}

@@ -47,7 +47,12 @@ func left(t *testing.T, conn driver.Conn, table string) string {
 }
 
 func TestErase(t *testing.T) {
-	conn := readtest.DB(t)
+	t.Run("one server", func(t *testing.T) { checkErase(t, readtest.DB(t)) })
+	t.Run("two shards", func(t *testing.T) { checkErase(t, readtest.Cluster(t)) })
+}
+
+func checkErase(t *testing.T, conn driver.Conn) {
+	t.Helper()
 	var known []string
 	const all = "SELECT groupUniqArray(table) FROM system.columns WHERE database = currentDatabase() AND name = 'tenant' AND table IN (SELECT name FROM system.tables WHERE endsWith(engine, 'MergeTree'))"
 	if err := conn.QueryRow(t.Context(), all).Scan(&known); err != nil || len(known) != len(tables) {
