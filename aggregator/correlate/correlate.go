@@ -190,6 +190,10 @@ func (c *Correlator) Line(l *faas.Line, t Ticket, now time.Time) {
 	if i.host == "" && l.Host != "" {
 		i.host = l.Host
 	}
+	if i.watermark.IsZero() && i.silentSince(now.Add(-c.cfg.Hold), l.Time) {
+		c.pass(i, l, t)
+		return
+	}
 	r := i.remembered(l)
 	c.memory += r.size()
 	if i.explains(r) || i.silentSince(now.Add(-c.cfg.Hold), l.Time) {
@@ -198,6 +202,18 @@ func (c *Correlator) Line(l *faas.Line, t Ticket, now time.Time) {
 	}
 	i.held = append(i.held, held{r, t, now.Add(c.cfg.Hold)})
 	c.held++
+}
+
+// pass gives out a line of an instance of which nobody has told anything for as
+// long as lines are held, and forgets it: mostly nobody ever will. If somebody
+// does, it is overdue.
+func (c *Correlator) pass(i *instance, l *faas.Line, t Ticket) {
+	r := remembered{line: l, time: l.Time}
+	i.attribute(&r, c.cfg.Grace)
+	c.revision = max(c.revision, uint64(max(0, c.now.UnixNano())))
+	c.give(&r)
+	i.lose(r.time, true)
+	c.out.Released = append(c.out.Released, t)
 }
 
 // Event takes a fact in. The lines that it explains are corrected by Take.
@@ -210,16 +226,7 @@ func (c *Correlator) Event(e *faas.Event, now time.Time) {
 	i := c.use(KeyOf(e.Ref), now)
 	c.revision = max(c.revision+1, uint64(now.UnixNano()))
 	i.hear(e)
-	if ch := c.apply(i, e); ch.made {
-		c.moved(i, ch.from)
-		switch unknown := later(i.dropped, i.horizon); {
-		case unknown.IsZero() || ch.from.After(unknown):
-		case ch.by != nil:
-			ch.by.overdue = true // how far is seen when all is known of it that has come
-		default:
-			c.overdue(i, ch.from, i.dropped)
-		}
-	}
+	c.change(i, c.apply(i, e))
 	c.synchronize(i)
 	c.charge(i)
 	c.out.Logs = append(c.out.Logs, platformRow(i, e, c.revision))
@@ -394,18 +401,34 @@ func (c *Correlator) release(i *instance, ready func(*held) bool) {
 }
 
 func (c *Correlator) settle(i *instance, r *remembered, t Ticket) {
+	if i.watermark.IsZero() {
+		c.memory -= r.size()
+		c.pass(i, r.line, t)
+		*r = remembered{} // its slab may stay
+		return
+	}
 	c.doubt(i, r.time) // first: remembering it may drop a line that is in doubt
 	c.remember(i, r)
 	c.out.Released = append(c.out.Released, t)
 }
 
-// moved notes that lines of i from the given time on may belong elsewhere now.
-func (c *Correlator) moved(i *instance, from time.Time) {
+// change notes that lines of i may belong elsewhere now.
+func (c *Correlator) change(i *instance, ch change) {
+	if !ch.made {
+		return
+	}
 	if len(i.invocations) > 0 && !i.lineTime(i.invocations[0].start).After(i.horizon) {
 		i.horizon = later(i.horizon, i.reach)
 	}
-	c.doubt(i, from)
-	i.stir(from)
+	c.doubt(i, ch.from)
+	i.stir(ch.from)
+	switch unknown := later(i.dropped, i.horizon); {
+	case unknown.IsZero() || ch.from.After(unknown):
+	case ch.by != nil:
+		ch.by.overdue = true // how far is seen when all is known of it that has come
+	default:
+		c.overdue(i, ch.from, i.dropped)
+	}
 }
 
 // doubt notes that the lines of i from the given time on have to be looked at.

@@ -14,9 +14,7 @@ func (c *Correlator) Learn(e *faas.Event, now time.Time) {
 	i := c.use(KeyOf(e.Ref), now)
 	c.revision = max(c.revision+1, uint64(now.UnixNano()))
 	starts, metrics, invocations := len(c.out.ColdStarts), len(c.begun), len(c.out.Invocations)
-	if ch := c.apply(i, e); ch.made {
-		c.moved(i, ch.from)
-	}
+	c.change(i, c.apply(i, e))
 	c.charge(i)
 	i.see(e.Time)
 	c.out.ColdStarts, c.begun = c.out.ColdStarts[:starts], c.begun[:metrics]
