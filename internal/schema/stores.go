@@ -18,19 +18,34 @@ type Store struct {
 // Stores are all servers behind conn on which a table has to be changed for all
 // its rows to be. Of those that replicate each other it is the first one.
 func Stores(conn driver.Conn) []Store {
+	var all []Store
+	for _, shard := range shards(conn) {
+		if shard.replicated {
+			shard.servers = shard.servers[:1]
+		}
+		all = append(all, shard.servers...)
+	}
+	return all
+}
+
+// shard is the servers behind a connection that hold the same rows.
+type shard struct {
+	servers    []Store
+	replicated bool // by themselves
+}
+
+func shards(conn driver.Conn) []shard {
 	cluster, ok := conn.(*clickhouse.Cluster)
 	if !ok {
-		return []Store{{Conn: conn}}
+		return []shard{{servers: []Store{{Conn: conn}}}}
 	}
-	var all []Store
+	var all []shard
 	for i := range cluster.Shards {
-		servers := cluster.Shards[i].Servers
-		if cluster.Shards[i].InternalReplication {
-			servers = servers[:1]
+		s := shard{replicated: cluster.Shards[i].InternalReplication}
+		for _, server := range cluster.Shards[i].Servers {
+			s.servers = append(s.servers, Store{Conn: server, shard: true})
 		}
-		for _, server := range servers {
-			all = append(all, Store{Conn: server, shard: true})
-		}
+		all = append(all, s)
 	}
 	return all
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -44,8 +45,8 @@ var pair struct {
 }
 
 // Cluster returns a new, empty database on two engines, each a shard of the
-// cluster TwoShards. There is no Keeper, so nothing replicates. It goes with
-// the test.
+// cluster TwoShards and with a place for older data. There is no Keeper, so nothing
+// replicates. It goes with the test.
 func Cluster(t testing.TB) Shards {
 	t.Helper()
 	pair.mu.Lock()
@@ -92,7 +93,8 @@ func startPair(ctx context.Context) error {
 	password := rand.Text() + rand.Text()
 	start := func(dir, config string) (*embedded.Engine, error) {
 		return embedded.Start(ctx, embedded.Options{
-			DataDir: dir, Config: config, Password: password, Logger: slog.New(slog.DiscardHandler),
+			DataDir: filepath.Join(dir, "data"), Cold: &embedded.Cold{Path: filepath.Join(dir, "cold")}, Config: config,
+			Password: password, Logger: slog.New(slog.DiscardHandler),
 		})
 	}
 	var hosts []string
