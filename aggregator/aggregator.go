@@ -94,9 +94,9 @@ func DefaultConfig() Config {
 		Correlate:  correlate.DefaultConfig(),
 		Hold:       correlate.DefaultConfig().Hold,
 		BatchAge:   200 * time.Millisecond,
-		BatchRows:  50_000,
-		BatchBytes: 32 << 20,
-		Pending:    32 << 20,
+		BatchRows:  200_000,
+		BatchBytes: 64 << 20,
+		Pending:    64 << 20,
 		Recall:     10 * time.Minute,
 		Patience:   5 * time.Second,
 		Drain:      10 * time.Second,
@@ -214,10 +214,11 @@ func incomplete(r *storage.Retention, tenant string, now time.Time) time.Time {
 // submission is one push or one request of events on its way into the store.
 type submission struct {
 	ingest.Batch
-	oldest time.Time  // of its lines and events
-	left   int        // lines not settled yet, plus one until the events are
-	owed   int        // times that lines are to be read again, for what it told
-	stored bool       // all of it is; what is owed is not yet
+	oldest time.Time // of its lines and events
+	left   int       // lines not settled yet, plus one until the events are
+	owed   int       // times that lines are to be read again, for what it told
+	stored bool      // all of it is; what is owed is not yet
+	stay   *stay
 	free   func()     // gives back what it takes of Config.Pending, once
 	done   chan error // size 1: the merger never waits for who submitted
 	span   trace.Span // of its way; ends when done is heard, or nobody waits any more
@@ -248,7 +249,7 @@ func (a *Aggregator) Push(ctx context.Context, tenant string, req *push.PushRequ
 }
 
 func (a *Aggregator) push(ctx context.Context, tenant string, batch *ingest.Batch) error {
-	if err := a.take(ctx, protocolLoki, tenant, batch, func() {}); err != nil {
+	if err := a.take(ctx, protocolLoki, tenant, batch, nil); err != nil {
 		return err
 	}
 	if err := batch.Err(); err != nil {
@@ -274,13 +275,13 @@ func (a *Aggregator) pushRaw(ctx context.Context, tenant string, raw []byte) err
 // Events takes events and returns when they are stored. Any error means: again, later.
 func (a *Aggregator) Events(ctx context.Context, events []faas.Event) error {
 	batch := ingest.Events(events)
-	return a.submit(ctx, &batch, func() {})
+	return a.submit(ctx, &batch, nil)
 }
 
-// take brings a batch of tenant into the store, and counts it. It calls leave
-// when it keeps the lines no longer. Its error is a *wire.StatusError with 429 or
-// 503; what of the batch was refused is none.
-func (a *Aggregator) take(ctx context.Context, protocol, tenant string, batch *ingest.Batch, leave func()) error {
+// take brings a batch of tenant into the store, and counts it. The batch leaves
+// when nothing is kept of it. Its error is a *wire.StatusError with 429 or 503; what
+// of the batch was refused is none.
+func (a *Aggregator) take(ctx context.Context, protocol, tenant string, batch *ingest.Batch, stay *stay) error {
 	if wait := a.rates.Take(tenant, batch.Bytes, time.Now()); wait > 0 {
 		return &wire.StatusError{
 			Code: 429, RetryAfter: wait,
@@ -294,7 +295,7 @@ func (a *Aggregator) take(ctx context.Context, protocol, tenant string, batch *i
 		ids = a.lines.Line(l, ids)
 		l.Named = ids[before:len(ids):len(ids)]
 	}
-	if err := a.submit(ctx, batch, leave); err != nil {
+	if err := a.submit(ctx, batch, stay); err != nil {
 		return unavailable(err)
 	}
 	a.metrics.took(protocol, batch)
@@ -302,9 +303,8 @@ func (a *Aggregator) take(ctx context.Context, protocol, tenant string, batch *i
 }
 
 // submit returns when batch is stored, and all that follows from it. Its lines
-// and events are gone then, and leave is called, once they are not kept for it
-// any more.
-func (a *Aggregator) submit(ctx context.Context, batch *ingest.Batch, leave func()) (err error) {
+// and events are gone then; it leaves once they are not kept for it any more.
+func (a *Aggregator) submit(ctx context.Context, batch *ingest.Batch, stay *stay) (err error) {
 	if len(batch.Lines)+len(batch.Events) == 0 {
 		return nil
 	}
@@ -315,12 +315,12 @@ func (a *Aggregator) submit(ctx context.Context, batch *ingest.Batch, leave func
 	defer func() { endSpan(span, err) }()
 
 	size := int64(batch.Bytes)
-	free := sync.OnceFunc(func() { a.pending.Add(-size); leave() })
+	free := sync.OnceFunc(func() { a.pending.Add(-size); stay.leave() })
 	defer free()
 	if all := a.pending.Add(size); all > a.cfg.Pending && all > size { // one that is larger is taken alone
 		return fmt.Errorf("%w: %d bytes wait to be stored already", wire.ErrBusy, a.cfg.Pending)
 	}
-	s := &submission{Batch: *batch, oldest: oldestOf(batch), left: len(batch.Lines) + 1, done: make(chan error, 1), span: span, free: free}
+	s := &submission{Batch: *batch, oldest: oldestOf(batch), left: len(batch.Lines) + 1, stay: stay, free: free, done: make(chan error, 1), span: span}
 	batch.Lines, batch.Events = nil, nil
 	select {
 	case a.submissions <- s:

@@ -118,11 +118,11 @@ func (a *Aggregator) count(n int) (done func()) {
 // export takes a message and returns when all of it is stored that can be.
 func (a *Aggregator) export(ctx context.Context, m *method, message []byte) (proto.Message, error) {
 	tenant := tenantOfCall(ctx)
-	batch, leave, err := a.admitted(ctx, message, func() (ingest.Batch, error) { return m.read(tenant, message) })
+	batch, stay, err := a.admitted(ctx, message, func() (ingest.Batch, error) { return m.read(tenant, message) })
 	if err == nil {
-		err = a.take(ctx, m.protocol, tenant, &batch, leave)
+		err = a.take(ctx, m.protocol, tenant, &batch, stay)
 	}
-	leave()
+	stay.leave()
 	code := http.StatusOK
 	if why, ok := errors.AsType[*wire.StatusError](err); ok {
 		code, err = why.Code, rpcStatus(why).Err()

@@ -7,7 +7,6 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/klauspost/compress/s2"
@@ -72,11 +71,11 @@ func (a *Aggregator) serve(in intake) http.Handler {
 			span.SetAttributes(attribute.String("endpoint", in.endpoint), attribute.String("tenant", tenant))
 			r = r.WithContext(ctx)
 		}
-		batch, leave, err := a.receive(sw, r, tenant, in.read)
+		batch, stay, err := a.receive(sw, r, tenant, in.read)
 		if err == nil {
-			err = a.take(r.Context(), in.protocol, tenant, &batch, leave)
+			err = a.take(r.Context(), in.protocol, tenant, &batch, stay)
 		}
-		leave()
+		stay.leave()
 		var why *wire.StatusError
 		switch {
 		case err == nil:
@@ -98,30 +97,30 @@ func (a *Aggregator) serve(in intake) http.Handler {
 	})
 }
 
-// receive reads a request; leave gives back the room that it takes, once. Its
-// error is a *wire.StatusError.
+// receive reads a request, which stays until the caller has it leave. Its error
+// is a *wire.StatusError.
 func (a *Aggregator) receive(w http.ResponseWriter, r *http.Request, tenant string,
 	read func(*http.Request, string, []byte) (ingest.Batch, error),
-) (batch ingest.Batch, leave func(), err error) {
+) (ingest.Batch, *stay, error) {
 	body, err := a.readBody(w, r)
 	defer body.release()
 	if err != nil {
-		return ingest.Batch{}, func() {}, refusal(err)
+		return ingest.Batch{}, nil, refusal(err)
 	}
 	return a.admitted(r.Context(), body.bytes(), func() (ingest.Batch, error) { return read(r, tenant, body.bytes()) })
 }
 
-// admitted reads a body when there is room for what is made of it; leave gives
-// the room back. Its error is a *wire.StatusError.
-func (a *Aggregator) admitted(ctx context.Context, body []byte, read func() (ingest.Batch, error)) (batch ingest.Batch, leave func(), err error) {
-	leave, err = a.enter(ctx, body)
+// admitted reads a body when there is room for what is made of it, which stays until
+// the caller has it leave. Its error is a *wire.StatusError.
+func (a *Aggregator) admitted(ctx context.Context, body []byte, read func() (ingest.Batch, error)) (batch ingest.Batch, stay *stay, err error) {
+	stay, err = a.enter(ctx, body)
 	if err == nil {
 		batch, err = read()
 	}
 	if err != nil {
-		return ingest.Batch{}, leave, refusal(err)
+		return ingest.Batch{}, stay, refusal(err)
 	}
-	return batch, leave, nil
+	return batch, stay, nil
 }
 
 // refusal is the answer to a request that was not read.
@@ -130,30 +129,6 @@ func refusal(err error) error {
 		return unavailable(err)
 	}
 	return &wire.StatusError{Code: wire.RefusalCode(err), Message: err.Error()}
-}
-
-// enter waits until there is room for what is made of a body: its lines take
-// some times its size. A body waits as it came, which is the smaller.
-func (a *Aggregator) enter(ctx context.Context, body []byte) (leave func(), err error) {
-	size := len(body)
-	if n, err := s2.DecodedLen(body); err == nil && n > size && int64(n) <= a.cfg.Ingest.InflatedBytes {
-		size = n
-	}
-	need := min(4*int64(size), a.cfg.Pending) // measured of lines of 200 bytes
-	if !a.room.TryAcquire(need) {
-		ctx, cancel := context.WithTimeout(ctx, a.cfg.Patience)
-		defer cancel()
-		since := time.Now()
-		a.outside.Add(1)
-		err = a.room.Acquire(ctx, need)
-		a.outside.Add(-1)
-		a.metrics.roomWaits.Observe(time.Since(since).Seconds())
-		if err != nil {
-			return func() {}, fmt.Errorf("%w: %d bytes wait to be stored already", wire.ErrBusy, a.cfg.Pending)
-		}
-	}
-	a.inside.Add(1)
-	return sync.OnceFunc(func() { a.inside.Add(-1); a.room.Release(need) }), nil
 }
 
 func (a *Aggregator) readPush(r *http.Request, tenant string, body []byte) (ingest.Batch, error) {

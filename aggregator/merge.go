@@ -11,7 +11,6 @@ import (
 
 	"github.com/coldscope/coldscope/aggregator/correlate"
 	"github.com/coldscope/coldscope/aggregator/insert"
-	"github.com/coldscope/coldscope/internal/schema"
 )
 
 // batch is what is written together, and who waits for it.
@@ -19,6 +18,7 @@ type batch struct {
 	insert.Batch
 	bytes   int64 // of its lines
 	waiting []*submission
+	packed  int // of those that wait, of which all lines are
 }
 
 // merger is the state of Run's loop. One goroutine owns it.
@@ -27,11 +27,10 @@ type merger struct {
 	correlator  *correlate.Correlator
 	outstanding map[*submission]bool // taken in, not answered yet
 
-	gathering batch           // settled, not handed to the writer yet
-	spare     []schema.LogRow // room for the batch after that, left by the one before
-	forgot    bool            // what was forgotten may not be in the store yet
-	lastWrite time.Time       // when the writer got its last batch
-	took      time.Duration   // how long it took to write that before
+	gathering batch         // settled, not handed to the writer yet
+	forgot    bool          // what was forgotten may not be in the store yet
+	lastWrite time.Time     // when the writer got its last batch
+	took      time.Duration // how long it took to write that before
 	writing   bool
 	toWriter  chan *batch
 	written   chan writeResult
@@ -255,6 +254,12 @@ func (m *merger) gather() []correlate.Span {
 	for _, t := range out.Released {
 		m.settled(t.(*submission)) // all our tickets are submissions
 	}
+	if m.writer.Pack(&b.Batch) {
+		for _, s := range b.waiting[b.packed:] {
+			s.stay.packed()
+		}
+		b.packed = len(b.waiting)
+	}
 	return out.Overdue
 }
 
@@ -275,7 +280,6 @@ func (m *merger) hand(interval time.Duration) {
 	}
 	b := m.gathering
 	m.gathering = batch{}
-	m.gathering.Logs, m.spare = m.spare, nil
 	m.writing, m.lastWrite = true, time.Now()
 	m.toWriter <- &b
 }
@@ -310,16 +314,11 @@ func (m *merger) answer(r writeResult) {
 		}
 		m.finish(s, r.err)
 	}
-	rows := r.Rows()
-	if r.Logs != nil {
-		clear(r.Logs) // what is written is not kept in memory by it
-		m.spare = r.Logs[:0]
-	}
 	if r.err == nil {
 		return
 	}
 	m.metrics.insertFailures.Inc()
-	m.logger.Error("a batch could not be written; its senders will send it again", "rows", rows, "error", r.err)
+	m.logger.Error("a batch could not be written; its senders will send it again", "rows", r.Rows(), "error", r.err)
 	m.correlator = correlate.New(m.cfg.Correlate)
 	m.gathering, m.owed = batch{}, owed{}
 	for s := range m.outstanding {

@@ -151,19 +151,19 @@ func TestRoomWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := New(DefaultConfig(), nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), noop.NewTracerProvider())
 		body := make([]byte, a.cfg.Pending/3)
-		leave, err := a.enter(t.Context(), body)
+		stay, err := a.enter(t.Context(), body)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if _, err := a.enter(t.Context(), body); !errors.Is(err, wire.ErrBusy) {
 			t.Errorf("got %v", err)
 		}
-		time.AfterFunc(time.Second, leave)
-		leave, err = a.enter(t.Context(), body)
+		time.AfterFunc(time.Second, stay.leave)
+		stay, err = a.enter(t.Context(), body)
 		if err != nil {
 			t.Fatal(err)
 		}
-		leave()
+		stay.leave()
 		if h := observed(t, a.metrics.roomWaits); h.GetSampleCount() != 2 || h.GetSampleSum() != (a.cfg.Patience+time.Second).Seconds() {
 			t.Errorf("waits: %v", h)
 		}

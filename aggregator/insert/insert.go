@@ -23,18 +23,29 @@ import (
 
 // Batch is what is written together.
 type Batch struct {
-	Logs        []schema.LogRow
+	Logs        []schema.LogRow // those that are not packed
 	Invocations []schema.InvocationRow
 	ColdStarts  []schema.ColdStartRow
 	Phases      []schema.PhaseRow
 	Layers      []schema.LayerRow
 	Ledgers     []schema.LedgerRow
 	Gaps        []schema.GapRow
+
+	packed packed
+}
+
+// packed is lines as they are sent: a third of the memory that they take as they
+// are, and nothing in it for the garbage collector to look at.
+type packed struct {
+	blocks map[part][]schema.Block
+	marks  map[mark]bool
+	rows   int
+	err    error
 }
 
 // Rows counts the rows of all tables.
 func (b *Batch) Rows() int {
-	return len(b.Logs) + len(b.Invocations) + len(b.ColdStarts) + len(b.Phases) + len(b.Layers) + len(b.Ledgers) + len(b.Gaps)
+	return b.packed.rows + len(b.Logs) + len(b.Invocations) + len(b.ColdStarts) + len(b.Phases) + len(b.Layers) + len(b.Ledgers) + len(b.Gaps)
 }
 
 // Backoff between two tries.
@@ -64,12 +75,43 @@ func NewWriter(conn driver.Conn, logger *slog.Logger, onRetry func()) *Writer {
 	return w
 }
 
+// Pack packs b's lines if there are enough of them for blocks of the usual size,
+// and reports whether it did. Nothing of them is kept then but in the blocks.
+func (w *Writer) Pack(b *Batch) bool {
+	if len(b.Logs) < schema.BlockRows*len(w.target.shards) {
+		return false
+	}
+	w.pack(b)
+	return true
+}
+
+func (w *Writer) pack(b *Batch) {
+	p := &b.packed
+	if p.blocks == nil {
+		p.blocks, p.marks = map[part][]schema.Block{}, map[mark]bool{}
+	}
+	touchedByLines(p.marks, b.Logs)
+	for at, rows := range split(&w.target, b.Logs, func(r *schema.LogRow) (function, time.Time) {
+		return function{r.Tenant, r.Namespace, r.Function}, r.Time
+	}) {
+		blocks, err := schema.Logs.Encode(rows)
+		p.blocks[at], p.err = append(p.blocks[at], blocks...), errors.Join(p.err, err)
+	}
+	p.rows += len(b.Logs)
+	clear(b.Logs)
+	b.Logs = b.Logs[:0]
+}
+
 // Write returns when all of b is stored and its minutes are marked. While an
 // engine is away it tries again for ever, until ctx ends; other errors are
 // permanent. What is another shard's is stored meanwhile.
 func (w *Writer) Write(ctx context.Context, b *Batch) error {
+	all, err := w.divide(b)
+	if err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
-	for shard, part := range w.divide(b) {
+	for shard, part := range all {
 		g.Go(func() error { return w.writeShard(ctx, shard, part) })
 	}
 	return g.Wait()
@@ -96,51 +138,74 @@ func (w *Writer) writeShard(ctx context.Context, shard int, part *work) error {
 }
 
 // divide gives the work by shard.
-func (w *Writer) divide(b *Batch) map[int]*work {
-	all := map[int]*work{}
-	each(all, w, &schema.ColdStarts, b.ColdStarts, func(r *schema.ColdStartRow) (function, time.Time) {
+func (w *Writer) divide(b *Batch) (map[int]*work, error) {
+	w.pack(b)
+	if b.packed.err != nil {
+		return nil, b.packed.err
+	}
+	d := division{w, map[int]*work{}, nil}
+	each(&d, &schema.ColdStarts, b.ColdStarts, func(r *schema.ColdStartRow) (function, time.Time) {
 		return function{r.Tenant, r.Namespace, r.Function}, time.Time{}
 	})
-	each(all, w, &schema.Phases, b.Phases, func(r *schema.PhaseRow) (function, time.Time) {
+	each(&d, &schema.Phases, b.Phases, func(r *schema.PhaseRow) (function, time.Time) {
 		return function{r.Tenant, r.Namespace, r.Function}, r.Start
 	})
-	each(all, w, &schema.Layers, b.Layers, func(r *schema.LayerRow) (function, time.Time) {
+	each(&d, &schema.Layers, b.Layers, func(r *schema.LayerRow) (function, time.Time) {
 		return function{r.Tenant, r.Namespace, r.Function}, time.Time{}
 	})
-	each(all, w, &schema.Invocations, b.Invocations, func(r *schema.InvocationRow) (function, time.Time) {
+	each(&d, &schema.Invocations, b.Invocations, func(r *schema.InvocationRow) (function, time.Time) {
 		return function{r.Tenant, r.Namespace, r.Function}, r.StartedAt
 	})
-	each(all, w, &schema.Ledgers, b.Ledgers, func(r *schema.LedgerRow) (function, time.Time) {
+	each(&d, &schema.Ledgers, b.Ledgers, func(r *schema.LedgerRow) (function, time.Time) {
 		return function{r.Tenant, r.Namespace, r.Function}, time.Time{}
 	})
-	each(all, w, &schema.Gaps, b.Gaps, func(r *schema.GapRow) (function, time.Time) {
+	each(&d, &schema.Gaps, b.Gaps, func(r *schema.GapRow) (function, time.Time) {
 		return function{r.Tenant, r.Namespace, r.Function}, time.Time{}
 	})
-	each(all, w, &schema.Logs, b.Logs, func(r *schema.LogRow) (function, time.Time) {
-		return function{r.Tenant, r.Namespace, r.Function}, r.Time
-	})
-	for m := range touched(b) {
-		all[w.target.shard(m.function)].marks[m] = true
+	for p, blocks := range b.packed.blocks {
+		add(&d, p, &schema.Logs, blocks)
 	}
-	return all
+	for _, marks := range []map[mark]bool{b.packed.marks, touched(b)} {
+		for m := range marks {
+			d.of(w.target.shard(m.function)).marks[m] = true
+		}
+	}
+	return d.all, d.err
+}
+
+// division is a batch that is being divided.
+type division struct {
+	*Writer
+	all map[int]*work
+	err error
+}
+
+func (d *division) of(shard int) *work {
+	if d.all[shard] == nil {
+		d.all[shard] = &work{marks: map[mark]bool{}}
+	}
+	return d.all[shard]
 }
 
 // each divides rows into one insert per shard and day: a token covers one
 // partition of one table only. place says where a row belongs; the time is
 // zero in a table without partitions.
-func each[T any](all map[int]*work, w *Writer, t *schema.Table[T], rows []T, place func(*T) (function, time.Time)) {
-	for p, part := range split(&w.target, rows, place) {
-		if all[p.shard] == nil {
-			all[p.shard] = &work{marks: map[mark]bool{}}
-		}
-		of := all[p.shard]
-		of.inserts = append(of.inserts, func(ctx context.Context) error { return write(ctx, w, p.shard, t, part) })
+func each[T any](d *division, t *schema.Table[T], rows []T, place func(*T) (function, time.Time)) {
+	for p, part := range split(&d.target, rows, place) {
+		blocks, err := t.Encode(part)
+		d.err = errors.Join(d.err, err)
+		add(d, p, t, blocks)
 	}
 }
 
-// write inserts rows as one, with a token that is the shard's, so that it does not
+func add[T any](d *division, p part, t *schema.Table[T], blocks []schema.Block) {
+	of := d.of(p.shard)
+	of.inserts = append(of.inserts, func(ctx context.Context) error { return write(ctx, d.Writer, p.shard, t, blocks) })
+}
+
+// write inserts blocks as one, with a token that is the shard's, so that it does not
 // matter which of its servers took a lost try.
-func write[T any](ctx context.Context, w *Writer, shard int, t *schema.Table[T], rows []T) error {
+func write[T any](ctx context.Context, w *Writer, shard int, t *schema.Table[T], blocks []schema.Block) error {
 	ctx = ch.Context(ctx, ch.WithSettings(ch.Settings{
 		"insert_deduplication_token": uuid.NewString(), "async_insert": 0,
 		"optimize_on_insert": 0, // folding rows is for merges and for FINAL: here it costs a fifth of an insert, for nothing
@@ -148,7 +213,11 @@ func write[T any](ctx context.Context, w *Writer, shard int, t *schema.Table[T],
 	}))
 	local := *t
 	local.Name = w.target.table(t.Name)
-	return w.send(ctx, shard, t.Name, len(rows), func(server driver.Conn) error { return local.Insert(ctx, server, rows) })
+	rows := 0
+	for i := range blocks {
+		rows += blocks[i].Rows()
+	}
+	return w.send(ctx, shard, t.Name, rows, func(server driver.Conn) error { return local.InsertBlocks(ctx, server, blocks) })
 }
 
 // send does one insert until a server of the shard has taken it. It goes on to the

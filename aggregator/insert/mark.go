@@ -58,23 +58,23 @@ func minuteOf(t time.Time) int64 {
 	return s - s%60
 }
 
-// touched are the marks that b's rows need.
-func touched(b *Batch) map[mark]bool {
-	all := map[mark]bool{}
+// touchedByLines adds the marks that lines need.
+func touchedByLines(all map[mark]bool, rows []schema.LogRow) {
 	var last mark
-	add := func(m mark) {
-		if m != last { // mostly it is the one before
-			all[m] = true
-			last = m
+	for i := range rows {
+		r := &rows[i]
+		if m := (mark{lines, function{r.Tenant, r.Namespace, r.Function}, "", minuteOf(r.Time)}); m != last { // mostly it is the one before
+			all[m], last = true, m
 		}
 	}
-	for i := range b.Logs {
-		r := &b.Logs[i]
-		add(mark{lines, function{r.Tenant, r.Namespace, r.Function}, "", minuteOf(r.Time)})
-	}
+}
+
+// touched are the marks that b's other rows need.
+func touched(b *Batch) map[mark]bool {
+	all := map[mark]bool{}
 	for i := range b.Invocations {
 		r := &b.Invocations[i]
-		add(mark{invocations, function{r.Tenant, r.Namespace, r.Function}, "", minuteOf(r.StartedAt)})
+		all[mark{invocations, function{r.Tenant, r.Namespace, r.Function}, "", minuteOf(r.StartedAt)}] = true
 	}
 	for i := range b.ColdStarts {
 		r := &b.ColdStarts[i]
@@ -82,11 +82,11 @@ func touched(b *Batch) map[mark]bool {
 		if r.DemandedAt != nil {
 			m.minute = minuteOf(*r.DemandedAt)
 		}
-		add(m)
+		all[m] = true
 	}
 	for i := range b.Phases {
 		r := &b.Phases[i]
-		add(mark{starts, function{r.Tenant, r.Namespace, r.Function}, r.Instance, none})
+		all[mark{starts, function{r.Tenant, r.Namespace, r.Function}, r.Instance, none}] = true
 	}
 	return all
 }

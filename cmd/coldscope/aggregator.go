@@ -59,9 +59,9 @@ func loadConfig(f *process.Flags, set *pflag.FlagSet) (config, error) {
 
 // garbagePercent is how much garbage there may be for what is in use. What an
 // aggregator holds is bounded, and large: lines on their way, and those that may
-// have to be corrected. Go's own 100 would be a third more memory for a sixth
+// have to be corrected. Go's own 100 would be a sixth more memory for a twentieth
 // of its processor time.
-const garbagePercent = 50
+const garbagePercent = 75
 
 // memoryLimit is where garbage is collected sooner, in bytes: three times what c
 // lets an aggregator hold, for copies, columns and garbage, and what the process

@@ -1,241 +1,211 @@
 package schema
 
 import (
-	"bytes"
-	"context"
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
-	"unsafe"
-
-	"github.com/ClickHouse/ch-go/proto"
-	chcolumn "github.com/ClickHouse/clickhouse-go/v2/lib/column"
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"time"
 
 	"github.com/coldscope/coldscope/internal/faas"
 )
 
-// Table declares how rows of type T become a block of one of the store's
-// tables. The table itself is made by the migrations; a test holds the two
-// against each other.
-type Table[T any] struct {
-	Name    string
-	columns []column[T]
-}
-
+// column is a column of a table's rows.
 type column[T any] struct {
 	name   string
-	append func(chcolumn.Interface, *scratch, []T) error
+	kind   string // its type
+	encode func(*scratch, []T) error
 }
 
-// Columns lists the columns in the order of an insert.
-func (t *Table[T]) Columns() []string {
-	names := make([]string, len(t.columns))
-	for i, c := range t.columns {
-		names[i] = c.name
+// holds reports whether the column's values are those of a type. One that is only
+// folded in some way when rows are merged is written as what it is made of.
+func (c *column[T]) holds(kind string) bool {
+	if folded, ok := strings.CutPrefix(kind, "SimpleAggregateFunction("); ok {
+		_, kind, _ = strings.Cut(strings.TrimSuffix(folded, ")"), ", ")
 	}
-	return names
-}
-
-// blockRows are sent at once. The columns of a block of some MB stay in the
-// processor's cache, and are used again for the next; the server puts the
-// blocks of an insert together.
-const blockRows = 4096
-
-// Insert writes rows, all of them or none, with the settings that ctx carries.
-func (t *Table[T]) Insert(ctx context.Context, conn driver.Conn, rows []T) error {
-	batch, err := conn.PrepareBatch(ctx, "INSERT INTO "+t.Name+" (`"+strings.Join(t.Columns(), "`, `")+"`)")
-	if err != nil {
-		return err
-	}
-	defer batch.Close()
-	s := scratches.Get().(*scratch) // the pool holds nothing else
-	defer s.release()
-	s.first = true
-	if n := len(batch.Columns()); n != len(t.columns) {
-		return fmt.Errorf("fill %s: the table has %d columns, want %d", t.Name, n, len(t.columns))
-	}
-	for len(rows) > blockRows {
-		if err := t.append(batch, s, rows[:blockRows]); err != nil {
-			return err
-		}
-		if err := batch.Flush(); err != nil {
-			return err
-		}
-		rows, s.first = rows[blockRows:], false
-	}
-	if err := t.append(batch, s, rows); err != nil {
-		return err
-	}
-	return batch.Send()
-}
-
-func (t *Table[T]) append(batch driver.Batch, s *scratch, rows []T) error {
-	columns := batch.Columns()
-	for i, c := range t.columns {
-		if err := c.append(columns[i], s, rows); err != nil {
-			return fmt.Errorf("fill column %s.%s: %w", t.Name, c.name, err)
-		}
-	}
-	return nil
+	return kind == c.kind
 }
 
 // scratch is what columns are put together in.
 type scratch struct {
-	first   bool // no block of the insert came before: its columns are empty
-	strings []string
-	room    []string
-	zeros   []byte // what room is made with
-	native  []byte // a column in ClickHouse's Native format
-	source  bytes.Reader
-	reader  *proto.Reader
-	index   map[string]uint32
-	keys    []uint32
-	words   []string
+	native []byte // what is encoded so far
+	index  map[string]uint32
+	keys   []uint32
+	words  []string
 }
 
-var scratches = sync.Pool{New: func() any {
-	s := &scratch{index: map[string]uint32{}}
-	s.reader = proto.NewReader(&s.source)
-	return s
-}}
+var scratches = sync.Pool{New: func() any { return &scratch{index: map[string]uint32{}} }}
 
 // release gives s back; it holds no line's text any more.
 func (s *scratch) release() {
-	clear(s.strings)
 	clear(s.words)
 	clear(s.index)
 	scratches.Put(s)
 }
 
-// col is a column of values that the driver takes as a slice.
-func col[T, V any](name string, get func(*T) V) column[T] {
-	pool := sync.Pool{New: func() any { return new([]V) }}
-	return column[T]{name, func(c chcolumn.Interface, _ *scratch, rows []T) error {
-		values := pool.Get().(*[]V) // it holds nothing else
-		*values = (*values)[:0]
+// The types' Native format, of one value each.
+
+func putString(b []byte, v string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(v))), v...)
+}
+
+func putTime(b []byte, v time.Time) []byte {
+	if v.IsZero() {
+		return putInt64(b, 0)
+	}
+	return putInt64(b, v.UnixNano())
+}
+
+func putMinute(b []byte, v time.Time) []byte { return putUint32(b, uint32(v.Unix())) }
+
+func putUint8(b []byte, v uint8) []byte   { return append(b, v) }
+func putUint16(b []byte, v uint16) []byte { return binary.LittleEndian.AppendUint16(b, v) }
+func putUint32(b []byte, v uint32) []byte { return binary.LittleEndian.AppendUint32(b, v) }
+func putUint64(b []byte, v uint64) []byte { return binary.LittleEndian.AppendUint64(b, v) }
+func putInt32(b []byte, v int32) []byte   { return putUint32(b, uint32(v)) }
+func putInt64(b []byte, v int64) []byte   { return putUint64(b, uint64(v)) }
+
+func putBool(b []byte, v bool) []byte {
+	if v {
+		return append(b, 1)
+	}
+	return append(b, 0)
+}
+
+// codec is a type and how its values are written.
+type codec[V any] struct {
+	kind string
+	put  func([]byte, V) []byte
+}
+
+var (
+	stringType = codec[string]{"String", putString}
+	timeType   = codec[time.Time]{"DateTime64(9, 'UTC')", putTime}
+	minuteType = codec[time.Time]{"DateTime('UTC')", putMinute}
+	uint8Type  = codec[uint8]{"UInt8", putUint8}
+	uint16Type = codec[uint16]{"UInt16", putUint16}
+	uint32Type = codec[uint32]{"UInt32", putUint32}
+	uint64Type = codec[uint64]{"UInt64", putUint64}
+	int32Type  = codec[int32]{"Int32", putInt32}
+	int64Type  = codec[int64]{"Int64", putInt64}
+	boolType   = codec[bool]{"Bool", putBool}
+)
+
+// col is a column of such values.
+func col[T, V any](name string, of codec[V], get func(*T) V) column[T] {
+	return column[T]{name, of.kind, func(s *scratch, rows []T) error {
 		for i := range rows {
-			*values = append(*values, get(&rows[i]))
+			s.native = of.put(s.native, get(&rows[i]))
 		}
-		_, err := c.Append(*values)
-		clear(*values)
-		pool.Put(values)
-		return err
+		return nil
 	}}
 }
 
-// text is a column of strings or of an enum.
-func text[T any](name string, get func(*T) string) column[T] {
-	return column[T]{name, func(c chcolumn.Interface, s *scratch, rows []T) error {
-		s.strings = s.strings[:0]
-		size := 0
+// maybe is a column of such values that may be NULL, which nil is: first which
+// are, then the values, or zero.
+func maybe[T, V any](name string, of codec[V], get func(*T) *V) column[T] {
+	return column[T]{name, "Nullable(" + of.kind + ")", func(s *scratch, rows []T) error {
 		for i := range rows {
-			v := get(&rows[i])
-			size += len(v)
-			s.strings = append(s.strings, v)
+			s.native = putBool(s.native, get(&rows[i]) == nil)
 		}
-		if s.first && size > 0 {
-			if err := s.makeRoom(c, size); err != nil {
-				return err
+		var zero V
+		for i := range rows {
+			if v := get(&rows[i]); v != nil {
+				s.native = of.put(s.native, *v)
+			} else {
+				s.native = of.put(s.native, zero)
 			}
 		}
-		_, err := c.Append(s.strings)
-		return err
+		return nil
 	}}
 }
 
-// makeRoom makes room for s.strings, of so many bytes in all, in a column that
-// is new. It would grow by doubling, and each insert has new columns: that is
-// most of what an insert allocates.
-func (s *scratch) makeRoom(c chcolumn.Interface, size int) error {
-	if _, text := c.(*chcolumn.String); !text {
+// enum is a column of one of some words, which the store numbers from 1 on.
+func enum[T any, V ~string](name string, words []V, get func(*T) V) column[T] {
+	var kind []string
+	for i, w := range words {
+		kind = append(kind, fmt.Sprintf("'%s' = %d", w, i+1))
+	}
+	return column[T]{name, "Enum8(" + strings.Join(kind, ", ") + ")", func(s *scratch, rows []T) error {
+		last := 0 // mostly it is the same as before
+		for i := range rows {
+			if v := get(&rows[i]); v != words[last] {
+				if last = slices.Index(words, v); last < 0 {
+					return fmt.Errorf("%s is none of %q", strconv.Quote(string(v)), words)
+				}
+			}
+			s.native = append(s.native, byte(last+1))
+		}
 		return nil
-	}
-	size += size / 16 // the next blocks are about as large
-	if len(s.zeros) < size {
-		s.zeros = make([]byte, size)
-	}
-	room := append(s.room[:0], unsafe.String(unsafe.SliceData(s.zeros), size))
-	for len(room) < len(s.strings) {
-		room = append(room, "")
-	}
-	_, err := c.Append(room)
-	c.Reset()
-	clear(room[:1])
-	s.room = room
-	return err
+	}}
 }
 
-// The driver takes LowCardinality, Array and Map value by value, each in an
-// interface and through a map of interfaces: several times the cost of all the
-// other columns together. The following ones are written as the server would
-// send them, and the driver reads them.
-
-// load makes what s.native holds the content of c.
-func (s *scratch) load(c chcolumn.Interface, rows int) error {
-	if rows == 0 {
+// lists is a column of lists of such values: first the end of each list, then all
+// that is in them.
+func lists[T, V any](name string, of codec[V], get func(*T) []V) column[T] {
+	return column[T]{name, "Array(" + of.kind + ")", func(s *scratch, rows []T) error {
+		end := uint64(0)
+		for i := range rows {
+			end += uint64(len(get(&rows[i])))
+			s.native = putUint64(s.native, end)
+		}
+		for i := range rows {
+			for _, v := range get(&rows[i]) {
+				s.native = of.put(s.native, v)
+			}
+		}
 		return nil
-	}
-	s.source.Reset(s.native)
-	return c.Decode(s.reader, rows)
+	}}
 }
 
 // names is a column LowCardinality(String).
 func names[T any](name string, get func(*T) string) column[T] {
-	return column[T]{name, func(c chcolumn.Interface, s *scratch, rows []T) error {
+	return column[T]{name, "LowCardinality(String)", func(s *scratch, rows []T) error {
 		s.begin()
 		for i := range rows {
 			s.word(get(&rows[i]), 1)
 		}
-		s.native = s.appendWords(s.native[:0])
-		return s.load(c, len(rows))
-	}}
-}
-
-// lists is a column Array(String).
-func lists[T any](name string, get func(*T) []string) column[T] {
-	return column[T]{name, func(c chcolumn.Interface, s *scratch, rows []T) error {
-		s.native = s.native[:0]
-		end := uint64(0)
-		for i := range rows {
-			end += uint64(len(get(&rows[i])))
-			s.native = binary.LittleEndian.AppendUint64(s.native, end)
-		}
-		for i := range rows {
-			for _, v := range get(&rows[i]) {
-				s.native = appendString(s.native, v)
-			}
-		}
-		return s.load(c, len(rows))
+		s.putWords()
+		return nil
 	}}
 }
 
 // attributes is a column Map(LowCardinality(String), String).
 func attributes[T any](name string, get func(*T) []faas.Attribute) column[T] {
-	return column[T]{name, func(c chcolumn.Interface, s *scratch, rows []T) error {
+	return column[T]{name, "Map(LowCardinality(String), String)", func(s *scratch, rows []T) error {
 		s.begin()
-		s.native = s.native[:0]
 		end, before := uint64(0), 0
 		for i := range rows {
 			list := get(&rows[i])
 			end += uint64(len(list))
-			s.native = binary.LittleEndian.AppendUint64(s.native, end)
+			s.native = putUint64(s.native, end)
 			for k := range list {
 				s.word(list[k].Key, before)
 			}
 			before = len(list)
 		}
 		if end > 0 {
-			s.native = s.appendWords(s.native)
+			s.putWords()
 		}
 		for i := range rows {
 			for _, a := range get(&rows[i]) {
-				s.native = appendString(s.native, a.Value)
+				s.native = putString(s.native, a.Value)
 			}
 		}
-		return s.load(c, len(rows))
+		return nil
 	}}
+}
+
+// attributesOf gives a map in the order of its keys.
+func attributesOf(m map[string]string) []faas.Attribute {
+	list := make([]faas.Attribute, 0, len(m))
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		list = append(list, faas.Attribute{Key: k, Value: m[k]})
+	}
+	return list
 }
 
 // begin empties the dictionary of a LowCardinality column. Its first word is
@@ -265,10 +235,10 @@ func (s *scratch) word(v string, before int) {
 	s.keys = append(s.keys, key)
 }
 
-// appendWords gives the LowCardinality column as in ClickHouse's Native format
+// putWords writes the LowCardinality column as in ClickHouse's Native format
 // (SerializationLowCardinality): which integers the keys are, the dictionary,
 // the keys.
-func (s *scratch) appendWords(b []byte) []byte {
+func (s *scratch) putWords() {
 	const additionalKeys, updateDictionary = 1 << 9, 1 << 10
 	width := uint64(2) // of the keys: 0 for UInt8, 1 for UInt16, 2 for UInt32
 	switch {
@@ -277,25 +247,21 @@ func (s *scratch) appendWords(b []byte) []byte {
 	case len(s.words) <= 1<<16:
 		width = 1
 	}
-	b = binary.LittleEndian.AppendUint64(b, additionalKeys|updateDictionary|width)
-	b = binary.LittleEndian.AppendUint64(b, uint64(len(s.words)))
+	b := putUint64(s.native, additionalKeys|updateDictionary|width)
+	b = putUint64(b, uint64(len(s.words)))
 	for _, w := range s.words {
-		b = appendString(b, w)
+		b = putString(b, w)
 	}
-	b = binary.LittleEndian.AppendUint64(b, uint64(len(s.keys)))
+	b = putUint64(b, uint64(len(s.keys)))
 	for _, k := range s.keys {
 		switch width {
 		case 0:
 			b = append(b, byte(k))
 		case 1:
-			b = binary.LittleEndian.AppendUint16(b, uint16(k))
+			b = putUint16(b, uint16(k))
 		default:
-			b = binary.LittleEndian.AppendUint32(b, k)
+			b = putUint32(b, k)
 		}
 	}
-	return b
-}
-
-func appendString(b []byte, v string) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(v))), v...)
+	s.native = b
 }

@@ -18,13 +18,13 @@ type MarkRow struct {
 
 // Marks is the table of minutes that have figures, or are to have them.
 var Marks = Table[MarkRow]{"rollup_marks", []column[MarkRow]{
-	text("kind", func(r *MarkRow) string { return r.Kind }),
+	enum("kind", []string{"lines", "invocations", "starts"}, func(r *MarkRow) string { return r.Kind }),
 	names("tenant", func(r *MarkRow) string { return r.Tenant }),
 	names("namespace", func(r *MarkRow) string { return r.Namespace }),
 	names("function", func(r *MarkRow) string { return r.Function }),
-	col("minute", func(r *MarkRow) time.Time { return r.Minute }),
-	col("dirtied", func(r *MarkRow) uint64 { return r.Dirtied }),
-	col("rolled", func(r *MarkRow) uint64 { return r.Rolled }),
+	col("minute", minuteType, func(r *MarkRow) time.Time { return r.Minute }),
+	col("dirtied", uint64Type, func(r *MarkRow) uint64 { return r.Dirtied }),
+	col("rolled", uint64Type, func(r *MarkRow) uint64 { return r.Rolled }),
 }}
 
 // InstanceMarkRow says that facts of an instance's start came, and of which
@@ -40,7 +40,7 @@ var InstanceMarks = Table[InstanceMarkRow]{"rollup_instances", []column[Instance
 	names("tenant", func(r *InstanceMarkRow) string { return r.Tenant }),
 	names("namespace", func(r *InstanceMarkRow) string { return r.Namespace }),
 	names("function", func(r *InstanceMarkRow) string { return r.Function }),
-	text("instance", func(r *InstanceMarkRow) string { return r.Instance }),
-	col("dirtied", func(r *InstanceMarkRow) uint64 { return r.Dirtied }),
-	col("minutes", func(r *InstanceMarkRow) []time.Time { return r.Minutes }),
+	col("instance", stringType, func(r *InstanceMarkRow) string { return r.Instance }),
+	col("dirtied", uint64Type, func(r *InstanceMarkRow) uint64 { return r.Dirtied }),
+	lists("minutes", minuteType, func(r *InstanceMarkRow) []time.Time { return r.Minutes }),
 }}

@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"regexp"
 	"strings"
-
-	chcolumn "github.com/ClickHouse/clickhouse-go/v2/lib/column"
 )
 
 const (
@@ -54,18 +52,17 @@ func isIDByte(c byte) bool {
 
 // packed is a column of texts, each without the ID of its request.
 func packed[T any](name string, get func(*T) (body, requestID string)) column[T] {
-	return column[T]{name, func(c chcolumn.Interface, s *scratch, rows []T) error {
-		s.native = s.native[:0]
+	return column[T]{name, stringType.kind, func(s *scratch, rows []T) error {
 		for i := range rows {
 			before, behind, whole := pack(get(&rows[i]))
 			if whole {
-				s.native = appendString(s.native, before)
+				s.native = putString(s.native, before)
 				continue
 			}
 			s.native = binary.AppendUvarint(s.native, uint64(len(before)+len(idPlace)+len(behind)))
 			s.native = append(append(append(s.native, before...), idPlace...), behind...)
 		}
-		return s.load(c, len(rows))
+		return nil
 	}}
 }
 

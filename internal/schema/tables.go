@@ -1,6 +1,10 @@
 package schema
 
-import "time"
+import (
+	"time"
+
+	"github.com/coldscope/coldscope/internal/faas"
+)
 
 // InvocationRow is what is known of one attempt of one request; nil is "not known".
 type InvocationRow struct {
@@ -29,33 +33,33 @@ type InvocationRow struct {
 
 // Invocations is the table of invocations.
 var Invocations = Table[InvocationRow]{"invocations", []column[InvocationRow]{
-	col("tenant", func(r *InvocationRow) string { return r.Tenant }),
-	col("namespace", func(r *InvocationRow) string { return r.Namespace }),
-	col("function", func(r *InvocationRow) string { return r.Function }),
-	col("started_at", func(r *InvocationRow) time.Time { return r.StartedAt }),
-	col("request_id", func(r *InvocationRow) string { return r.RequestID }),
-	col("instance", func(r *InvocationRow) string { return r.Instance }),
-	col("version", func(r *InvocationRow) *string { return r.Version }),
-	col("trigger", func(r *InvocationRow) *string { return r.Trigger }),
-	col("queued_at", func(r *InvocationRow) *time.Time { return r.QueuedAt }),
-	col("ended_at", func(r *InvocationRow) *time.Time { return r.EndedAt }),
-	col("status", func(r *InvocationRow) *string { return r.Status }),
-	col("http_status", func(r *InvocationRow) *uint16 { return r.HTTPStatus }),
-	col("error", func(r *InvocationRow) *string { return r.Error }),
-	col("duration_ns", func(r *InvocationRow) *int64 { return r.DurationNS }),
-	col("memory_peak", func(r *InvocationRow) *int64 { return r.MemoryPeak }),
-	col("cpu_time_ns", func(r *InvocationRow) *int64 { return r.CPUTimeNS }),
-	col("bytes_in", func(r *InvocationRow) *int64 { return r.BytesIn }),
-	col("bytes_out", func(r *InvocationRow) *int64 { return r.BytesOut }),
-	col("cold", func(r *InvocationRow) *bool { return r.Cold }),
-	col("cold_wait_ns", func(r *InvocationRow) *int64 { return r.ColdWaitNS }),
-	col("usage_memory_peak", func(r *InvocationRow) *int64 { return r.UsageMemoryPeak }),
-	col("usage_cpu_time_ns", func(r *InvocationRow) *int64 { return r.UsageCPUTimeNS }),
-	col("usage_shared", func(r *InvocationRow) *bool { return r.UsageShared }),
-	col("closed_at", func(r *InvocationRow) *time.Time { return r.ClosedAt }),
-	col("closed_status", func(r *InvocationRow) *string { return r.ClosedStatus }),
-	col("closed_error", func(r *InvocationRow) *string { return r.ClosedError }),
-	col("closed_by", func(r *InvocationRow) *string { return r.ClosedBy }),
+	names("tenant", func(r *InvocationRow) string { return r.Tenant }),
+	names("namespace", func(r *InvocationRow) string { return r.Namespace }),
+	names("function", func(r *InvocationRow) string { return r.Function }),
+	col("started_at", timeType, func(r *InvocationRow) time.Time { return r.StartedAt }),
+	col("request_id", stringType, func(r *InvocationRow) string { return r.RequestID }),
+	col("instance", stringType, func(r *InvocationRow) string { return r.Instance }),
+	maybe("version", stringType, func(r *InvocationRow) *string { return r.Version }),
+	maybe("trigger", stringType, func(r *InvocationRow) *string { return r.Trigger }),
+	maybe("queued_at", timeType, func(r *InvocationRow) *time.Time { return r.QueuedAt }),
+	maybe("ended_at", timeType, func(r *InvocationRow) *time.Time { return r.EndedAt }),
+	maybe("status", stringType, func(r *InvocationRow) *string { return r.Status }),
+	maybe("http_status", uint16Type, func(r *InvocationRow) *uint16 { return r.HTTPStatus }),
+	maybe("error", stringType, func(r *InvocationRow) *string { return r.Error }),
+	maybe("duration_ns", int64Type, func(r *InvocationRow) *int64 { return r.DurationNS }),
+	maybe("memory_peak", int64Type, func(r *InvocationRow) *int64 { return r.MemoryPeak }),
+	maybe("cpu_time_ns", int64Type, func(r *InvocationRow) *int64 { return r.CPUTimeNS }),
+	maybe("bytes_in", int64Type, func(r *InvocationRow) *int64 { return r.BytesIn }),
+	maybe("bytes_out", int64Type, func(r *InvocationRow) *int64 { return r.BytesOut }),
+	maybe("cold", boolType, func(r *InvocationRow) *bool { return r.Cold }),
+	maybe("cold_wait_ns", int64Type, func(r *InvocationRow) *int64 { return r.ColdWaitNS }),
+	maybe("usage_memory_peak", int64Type, func(r *InvocationRow) *int64 { return r.UsageMemoryPeak }),
+	maybe("usage_cpu_time_ns", int64Type, func(r *InvocationRow) *int64 { return r.UsageCPUTimeNS }),
+	maybe("usage_shared", boolType, func(r *InvocationRow) *bool { return r.UsageShared }),
+	maybe("closed_at", timeType, func(r *InvocationRow) *time.Time { return r.ClosedAt }),
+	maybe("closed_status", stringType, func(r *InvocationRow) *string { return r.ClosedStatus }),
+	maybe("closed_error", stringType, func(r *InvocationRow) *string { return r.ClosedError }),
+	maybe("closed_by", stringType, func(r *InvocationRow) *string { return r.ClosedBy }),
 }}
 
 // ColdStartRow is what is known of one life of one instance; nil is "not known".
@@ -80,31 +84,31 @@ type ColdStartRow struct {
 
 // ColdStarts is the table of instances and their starts.
 var ColdStarts = Table[ColdStartRow]{"cold_starts", []column[ColdStartRow]{
-	col("tenant", func(r *ColdStartRow) string { return r.Tenant }),
-	col("namespace", func(r *ColdStartRow) string { return r.Namespace }),
-	col("function", func(r *ColdStartRow) string { return r.Function }),
-	col("instance", func(r *ColdStartRow) string { return r.Instance }),
-	col("version", func(r *ColdStartRow) *string { return r.Version }),
-	col("host", func(r *ColdStartRow) *string { return r.Host }),
-	col("initialization", func(r *ColdStartRow) *string { return r.Initialization }),
-	col("request_id", func(r *ColdStartRow) *string { return r.RequestID }),
-	col("demanded_at", func(r *ColdStartRow) *time.Time { return r.DemandedAt }),
-	col("ready_at", func(r *ColdStartRow) *time.Time { return r.ReadyAt }),
-	col("stopped_at", func(r *ColdStartRow) *time.Time { return r.StoppedAt }),
-	col("stop_reason", func(r *ColdStartRow) *string { return r.StopReason }),
-	col("exit_code", func(r *ColdStartRow) *int32 { return r.ExitCode }),
-	col("oom", func(r *ColdStartRow) *bool { return r.OOM }),
-	col("memory_peak", func(r *ColdStartRow) *int64 { return r.MemoryPeak }),
-	col("image", func(r *ColdStartRow) *string { return r.Image }),
-	col("digest", func(r *ColdStartRow) *string { return r.Digest }),
-	col("image_bytes", func(r *ColdStartRow) *int64 { return r.ImageBytes }),
-	col("registry", func(r *ColdStartRow) *string { return r.Registry }),
-	col("region", func(r *ColdStartRow) *string { return r.Region }),
-	col("memory_limit", func(r *ColdStartRow) *int64 { return r.MemoryLimit }),
-	col("cpu_time_ns", func(r *ColdStartRow) *int64 { return r.CPUTimeNS }),
-	col("life", func(r *ColdStartRow) uint32 { return r.Life }),
-	col("clock_offset_ns", func(r *ColdStartRow) *int64 { return r.ClockOffsetNS }),
-	col("clock_slack_ns", func(r *ColdStartRow) *int64 { return r.ClockSlackNS }),
+	names("tenant", func(r *ColdStartRow) string { return r.Tenant }),
+	names("namespace", func(r *ColdStartRow) string { return r.Namespace }),
+	names("function", func(r *ColdStartRow) string { return r.Function }),
+	col("instance", stringType, func(r *ColdStartRow) string { return r.Instance }),
+	maybe("version", stringType, func(r *ColdStartRow) *string { return r.Version }),
+	maybe("host", stringType, func(r *ColdStartRow) *string { return r.Host }),
+	maybe("initialization", stringType, func(r *ColdStartRow) *string { return r.Initialization }),
+	maybe("request_id", stringType, func(r *ColdStartRow) *string { return r.RequestID }),
+	maybe("demanded_at", timeType, func(r *ColdStartRow) *time.Time { return r.DemandedAt }),
+	maybe("ready_at", timeType, func(r *ColdStartRow) *time.Time { return r.ReadyAt }),
+	maybe("stopped_at", timeType, func(r *ColdStartRow) *time.Time { return r.StoppedAt }),
+	maybe("stop_reason", stringType, func(r *ColdStartRow) *string { return r.StopReason }),
+	maybe("exit_code", int32Type, func(r *ColdStartRow) *int32 { return r.ExitCode }),
+	maybe("oom", boolType, func(r *ColdStartRow) *bool { return r.OOM }),
+	maybe("memory_peak", int64Type, func(r *ColdStartRow) *int64 { return r.MemoryPeak }),
+	maybe("image", stringType, func(r *ColdStartRow) *string { return r.Image }),
+	maybe("digest", stringType, func(r *ColdStartRow) *string { return r.Digest }),
+	maybe("image_bytes", int64Type, func(r *ColdStartRow) *int64 { return r.ImageBytes }),
+	maybe("registry", stringType, func(r *ColdStartRow) *string { return r.Registry }),
+	maybe("region", stringType, func(r *ColdStartRow) *string { return r.Region }),
+	maybe("memory_limit", int64Type, func(r *ColdStartRow) *int64 { return r.MemoryLimit }),
+	maybe("cpu_time_ns", int64Type, func(r *ColdStartRow) *int64 { return r.CPUTimeNS }),
+	col("life", uint32Type, func(r *ColdStartRow) uint32 { return r.Life }),
+	maybe("clock_offset_ns", int64Type, func(r *ColdStartRow) *int64 { return r.ClockOffsetNS }),
+	maybe("clock_slack_ns", int64Type, func(r *ColdStartRow) *int64 { return r.ClockSlackNS }),
 }}
 
 // PhaseRow is one interval of a start.
@@ -119,17 +123,17 @@ type PhaseRow struct {
 
 // Phases is the table of the starts' intervals.
 var Phases = Table[PhaseRow]{"phases", []column[PhaseRow]{
-	col("tenant", func(r *PhaseRow) string { return r.Tenant }),
-	col("namespace", func(r *PhaseRow) string { return r.Namespace }),
-	col("function", func(r *PhaseRow) string { return r.Function }),
-	col("instance", func(r *PhaseRow) string { return r.Instance }),
-	col("phase", func(r *PhaseRow) string { return r.Phase }),
-	col("start", func(r *PhaseRow) time.Time { return r.Start }),
-	col("end", func(r *PhaseRow) time.Time { return r.End }),
-	col("version", func(r *PhaseRow) string { return r.Version }),
-	col("error", func(r *PhaseRow) string { return r.Error }),
-	col("attributes", func(r *PhaseRow) map[string]string { return r.Attributes }),
-	col("revision", func(r *PhaseRow) uint64 { return r.Revision }),
+	names("tenant", func(r *PhaseRow) string { return r.Tenant }),
+	names("namespace", func(r *PhaseRow) string { return r.Namespace }),
+	names("function", func(r *PhaseRow) string { return r.Function }),
+	col("instance", stringType, func(r *PhaseRow) string { return r.Instance }),
+	names("phase", func(r *PhaseRow) string { return r.Phase }),
+	col("start", timeType, func(r *PhaseRow) time.Time { return r.Start }),
+	col("end", timeType, func(r *PhaseRow) time.Time { return r.End }),
+	names("version", func(r *PhaseRow) string { return r.Version }),
+	col("error", stringType, func(r *PhaseRow) string { return r.Error }),
+	attributes("attributes", func(r *PhaseRow) []faas.Attribute { return attributesOf(r.Attributes) }),
+	col("revision", uint64Type, func(r *PhaseRow) uint64 { return r.Revision }),
 }}
 
 // LayerRow is one layer that a start needed.
@@ -145,16 +149,16 @@ type LayerRow struct {
 
 // Layers is the table of layers.
 var Layers = Table[LayerRow]{"layers", []column[LayerRow]{
-	col("tenant", func(r *LayerRow) string { return r.Tenant }),
-	col("namespace", func(r *LayerRow) string { return r.Namespace }),
-	col("function", func(r *LayerRow) string { return r.Function }),
-	col("instance", func(r *LayerRow) string { return r.Instance }),
-	col("digest", func(r *LayerRow) string { return r.Digest }),
-	col("bytes", func(r *LayerRow) int64 { return r.Bytes }),
-	col("cache", func(r *LayerRow) string { return r.Cache }),
-	col("download_start", func(r *LayerRow) *time.Time { return r.DownloadStart }),
-	col("download_end", func(r *LayerRow) *time.Time { return r.DownloadEnd }),
-	col("unpack_start", func(r *LayerRow) *time.Time { return r.UnpackStart }),
-	col("unpack_end", func(r *LayerRow) *time.Time { return r.UnpackEnd }),
-	col("revision", func(r *LayerRow) uint64 { return r.Revision }),
+	names("tenant", func(r *LayerRow) string { return r.Tenant }),
+	names("namespace", func(r *LayerRow) string { return r.Namespace }),
+	names("function", func(r *LayerRow) string { return r.Function }),
+	col("instance", stringType, func(r *LayerRow) string { return r.Instance }),
+	col("digest", stringType, func(r *LayerRow) string { return r.Digest }),
+	col("bytes", int64Type, func(r *LayerRow) int64 { return r.Bytes }),
+	names("cache", func(r *LayerRow) string { return r.Cache }),
+	maybe("download_start", timeType, func(r *LayerRow) *time.Time { return r.DownloadStart }),
+	maybe("download_end", timeType, func(r *LayerRow) *time.Time { return r.DownloadEnd }),
+	maybe("unpack_start", timeType, func(r *LayerRow) *time.Time { return r.UnpackStart }),
+	maybe("unpack_end", timeType, func(r *LayerRow) *time.Time { return r.UnpackEnd }),
+	col("revision", uint64Type, func(r *LayerRow) uint64 { return r.Revision }),
 }}
