@@ -51,12 +51,12 @@ type Config struct {
 	// longer, up to 400 ms. Default 200 ms.
 	BatchAge time.Duration `yaml:"batch_age"`
 	// BatchRows makes a batch full, which is written at once; while another one
-	// is being written, no more is taken in. Default 50000.
+	// is being written, no more is taken in. Default 200000.
 	BatchRows int `yaml:"batch_rows"`
-	// BatchBytes of lines make it full as well. Default 32 MiB.
+	// BatchBytes of lines make it full as well. Default 64 MiB.
 	BatchBytes int64 `yaml:"batch_bytes"`
 	// Pending bounds the bytes that are taken in and not stored yet, and those of
-	// requests that are being read; senders above either get 429. Default 32 MiB.
+	// requests that are being read; senders above either get 429. Default 64 MiB.
 	Pending int64 `yaml:"pending_bytes"`
 	// Recall is how far back lines are read from the store for corrections
 	// when an instance is met again after a restart.

@@ -81,6 +81,9 @@ func (q Query) Settings(rows int) clickhouse.Settings {
 		// Rows that the sort key rules out are left away before they are folded,
 		// and before any other column of them is read.
 		"optimize_move_to_prewhere_if_final": 1,
+		// An index of a few parts is asked in one go, not by each reader of a granule:
+		// that is half of what it takes to find a request's lines.
+		"use_skip_indexes_on_data_read": 0,
 		// What does not fit is sorted on disk.
 		"max_bytes_before_external_sort": q.Memory / 4,
 	}

@@ -565,10 +565,10 @@ SELECT
 FROM phases_local
 WHERE getSetting('log_comment') != 'coldscope: marked'
 GROUP BY tenant, namespace, function, instance;
--- 0010_merges
-ALTER TABLE logs_local MODIFY SETTING merge_selector_base = 10, min_level_for_wide_part = 1;
+-- 0010_compact
+ALTER TABLE logs_local MODIFY SETTING min_level_for_wide_part = 1;
 CREATE OR REPLACE TABLE logs AS logs_local
 ENGINE = Distributed('two_shards', currentDatabase(), logs_local, cityHash64(tenant, namespace, function));
-ALTER TABLE invocations_local MODIFY SETTING merge_selector_base = 10, min_level_for_wide_part = 1;
+ALTER TABLE invocations_local MODIFY SETTING min_level_for_wide_part = 1;
 CREATE OR REPLACE TABLE invocations AS invocations_local
 ENGINE = Distributed('two_shards', currentDatabase(), invocations_local, cityHash64(tenant, namespace, function));
