@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -107,6 +108,42 @@ func TestShards(t *testing.T) {
 				t.Errorf("%d retries", retries.Load())
 			}
 		})
+	}
+}
+
+// TestPack: packed lines, and those that came since, are stored once each, with
+// their own days and shards; few are not packed.
+func TestPack(t *testing.T) {
+	c, s := opened(t, clickhousetest.TwoShards)
+	w := insert.NewWriter(c, slog.New(slog.DiscardHandler), func() { t.Error("a retry") })
+	rows := spread(20, 1000)
+	var b insert.Batch
+	packs := 0
+	for part := range slices.Chunk(rows, 3000) {
+		b.Logs = append(b.Logs, part...)
+		if w.Pack(&b) {
+			packs++
+			if len(b.Logs) > 0 {
+				t.Fatalf("%d packed lines are kept", len(b.Logs))
+			}
+		}
+	}
+	if packs != 2 || len(b.Logs) != 2000 || b.Rows() != len(rows) {
+		t.Errorf("packed %d times, %d lines are not, of %d", packs, len(b.Logs), b.Rows())
+	}
+	if err := w.Write(t.Context(), &b); err != nil {
+		t.Fatal(err)
+	}
+	var all, different, bad uint64
+	const count = "SELECT count(), uniqExact(function, offset), countIf(NOT startsWith(body, concat(toString(offset), ' '))) FROM logs"
+	if err := c.QueryRow(t.Context(), count).Scan(&all, &different, &bad); err != nil {
+		t.Fatal(err)
+	}
+	if n := uint64(len(rows)); all != n || different != n || bad > 0 {
+		t.Errorf("%d lines, %d of them different, %d with another's text, want %d", all, different, bad, n)
+	}
+	if counts := stored(t, c, s); counts[0] == 0 || counts[1] == 0 {
+		t.Errorf("rows by shard: %v", counts)
 	}
 }
 

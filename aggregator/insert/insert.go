@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
@@ -81,25 +82,29 @@ func (w *Writer) Pack(b *Batch) bool {
 	if len(b.Logs) < schema.BlockRows*len(w.target.shards) {
 		return false
 	}
-	w.pack(b)
-	return true
-}
-
-func (w *Writer) pack(b *Batch) {
 	p := &b.packed
 	if p.blocks == nil {
 		p.blocks, p.marks = map[part][]schema.Block{}, map[mark]bool{}
 	}
+	p.err = errors.Join(p.err, w.pack(p.blocks, b.Logs))
 	touchedByLines(p.marks, b.Logs)
-	for at, rows := range split(&w.target, b.Logs, func(r *schema.LogRow) (function, time.Time) {
-		return function{r.Tenant, r.Namespace, r.Function}, r.Time
-	}) {
-		blocks, err := schema.Logs.Encode(rows)
-		p.blocks[at], p.err = append(p.blocks[at], blocks...), errors.Join(p.err, err)
-	}
 	p.rows += len(b.Logs)
 	clear(b.Logs)
 	b.Logs = b.Logs[:0]
+	return true
+}
+
+// pack adds the blocks of lines.
+func (w *Writer) pack(blocks map[part][]schema.Block, lines []schema.LogRow) error {
+	var errs []error
+	for at, rows := range split(&w.target, lines, func(r *schema.LogRow) (function, time.Time) {
+		return function{r.Tenant, r.Namespace, r.Function}, r.Time
+	}) {
+		more, err := schema.Logs.Encode(rows)
+		blocks[at] = append(blocks[at], more...)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // Write returns when all of b is stored and its minutes are marked. While an
@@ -139,11 +144,11 @@ func (w *Writer) writeShard(ctx context.Context, shard int, part *work) error {
 
 // divide gives the work by shard.
 func (w *Writer) divide(b *Batch) (map[int]*work, error) {
-	w.pack(b)
-	if b.packed.err != nil {
-		return nil, b.packed.err
+	blocks := map[part][]schema.Block{}
+	for p, packed := range b.packed.blocks {
+		blocks[p] = slices.Clone(packed)
 	}
-	d := division{w, map[int]*work{}, nil}
+	d := division{w, map[int]*work{}, errors.Join(b.packed.err, w.pack(blocks, b.Logs))}
 	each(&d, &schema.ColdStarts, b.ColdStarts, func(r *schema.ColdStartRow) (function, time.Time) {
 		return function{r.Tenant, r.Namespace, r.Function}, time.Time{}
 	})
@@ -162,8 +167,8 @@ func (w *Writer) divide(b *Batch) (map[int]*work, error) {
 	each(&d, &schema.Gaps, b.Gaps, func(r *schema.GapRow) (function, time.Time) {
 		return function{r.Tenant, r.Namespace, r.Function}, time.Time{}
 	})
-	for p, blocks := range b.packed.blocks {
-		add(&d, p, &schema.Logs, blocks)
+	for p, list := range blocks {
+		add(&d, p, &schema.Logs, list)
 	}
 	for _, marks := range []map[mark]bool{b.packed.marks, touched(b)} {
 		for m := range marks {

@@ -69,9 +69,10 @@ func touchedByLines(all map[mark]bool, rows []schema.LogRow) {
 	}
 }
 
-// touched are the marks that b's other rows need.
+// touched are the marks that b's rows need which are not packed.
 func touched(b *Batch) map[mark]bool {
 	all := map[mark]bool{}
+	touchedByLines(all, b.Logs)
 	for i := range b.Invocations {
 		r := &b.Invocations[i]
 		all[mark{invocations, function{r.Tenant, r.Namespace, r.Function}, "", minuteOf(r.StartedAt)}] = true
