@@ -279,7 +279,7 @@ func (e *Engine) supervise(ctx context.Context, c *child) {
 		}
 	})
 	filled := make(chan struct{})
-	watch.Go(func() { watchDisk(ctx, e.dir, filled) })
+	watch.Go(func() { watchDisk(ctx, e.dir, e.stopMerges, filled) })
 	defer watch.Wait()
 	defer cancel()
 
