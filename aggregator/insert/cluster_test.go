@@ -117,6 +117,9 @@ func TestPack(t *testing.T) {
 	c, s := opened(t, clickhousetest.TwoShards)
 	w := insert.NewWriter(c, slog.New(slog.DiscardHandler), func() { t.Error("a retry") })
 	rows := spread(20, 1000)
+	for i := range rows { // two days of each function
+		rows[i].Time = time.Date(2026, 10, 1, 12, 0, 0, 0, time.UTC).Add(time.Duration(i%1000) * time.Minute)
+	}
 	var b insert.Batch
 	packs := 0
 	for part := range slices.Chunk(rows, 3000) {

@@ -179,6 +179,9 @@ func TestSettings(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("server settings (-want +got):\n%s", diff)
 	}
+	if n := count(t, conn, "SELECT toUInt64(value) FROM system.merge_tree_settings WHERE name = 'old_parts_lifetime'"); time.Duration(n)*time.Second <= diskPatience {
+		t.Errorf("parts that were merged stay for %d s, the engine is started again %s after its disk was full", n, diskPatience)
+	}
 	if n := count(t, conn, "SELECT toUInt64(value) FROM system.merge_tree_settings WHERE name = 'number_of_free_entries_in_pool_to_execute_mutation'"); n != 2 {
 		t.Errorf("mutations need %d free entries in the pool, want 2", n)
 	}

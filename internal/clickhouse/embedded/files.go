@@ -67,6 +67,7 @@ type settings struct {
 	Dir, Host, User, PasswordSHA256 string
 	Port                            int
 	MemoryLimit                     int64
+	OldParts                        int   // seconds
 	Cold                            *Cold // nil: all stays on one disk
 	Config                          string
 }
@@ -76,7 +77,7 @@ func writeFiles(dir string, a access, opts *Options) error {
 	sum := sha256.Sum256([]byte(a.Password))
 	s := settings{
 		Dir: dir, Host: host, User: userName, PasswordSHA256: hex.EncodeToString(sum[:]),
-		Port: a.Port, MemoryLimit: opts.MemoryLimit, Cold: opts.Cold, Config: opts.Config,
+		Port: a.Port, MemoryLimit: opts.MemoryLimit, OldParts: int(oldPartsLifetime.Seconds()), Cold: opts.Cold, Config: opts.Config,
 	}
 	saved, err := json.Marshal(a)
 	if err != nil {
