@@ -48,9 +48,6 @@ type Block struct {
 // Rows counts a block's rows.
 func (b *Block) Rows() int { return b.rows }
 
-// Size is what a block takes, in bytes.
-func (b *Block) Size() int { return len(b.native) }
-
 // Encode makes blocks of rows. Its error is a value that the table cannot hold.
 func (t *Table[T]) Encode(rows []T) ([]Block, error) {
 	s := scratches.Get().(*scratch) // the pool holds nothing else
